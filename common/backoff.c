@@ -1,0 +1,2 @@
+/* backoff */
+extern int backoff_placeholder;

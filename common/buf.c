@@ -1,0 +1,2 @@
+/* buf */
+extern int buf_placeholder;

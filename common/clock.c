@@ -1,0 +1,2 @@
+/* clock */
+extern int clock_placeholder;

@@ -1,0 +1,2 @@
+/* digest */
+extern int digest_placeholder;

@@ -1,0 +1,2 @@
+/* http_client */
+extern int http_client_placeholder;

@@ -1,0 +1,2 @@
+/* http_message */
+extern int http_message_placeholder;

@@ -1,0 +1,2 @@
+/* json */
+extern int json_placeholder;

@@ -1,0 +1,2 @@
+/* kafka_consumer */
+extern int kafka_consumer_placeholder;

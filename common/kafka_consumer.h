@@ -1,0 +1,94 @@
+/*
+ * kafka_consumer: a member of one consumer group through librdkafka, on a libuv loop. rdkafka.h
+ * stays inside the kafka_*.c files.
+ *
+ * Promises:
+ *  - all callbacks come on the loop's thread, none inside a call of this interface;
+ *  - nothing here blocks the loop; librdkafka's queue wakes it, and at most `records_per_turn` records
+ *    are handed over per turn before other handles have theirs;
+ *  - offsets are committed only through kafka_consumer_store (the library's timed commit, and the
+ *    one on revoke and close, send what was stored); a store for a partition that is no longer ours
+ *    is dropped;
+ *  - librdkafka's own log lines come out through log.h, on the loop's thread.
+ *
+ * Holding. kafka_consumer_hold stops handing over records. The records already fetched stay where
+ * they are for HOLD_PAUSE_MS; a hold that lasts longer pauses the partitions and polls on, because
+ * rebalances wait for the poll. kafka_consumer_continue undoes either. Partitions that are assigned
+ * during a hold are held too.
+ *
+ * Rebalances. on_assigned tells of new partitions (with cooperative-sticky only the added ones).
+ * on_revoked tells of partitions that are about to go; the whole assignment stands still until
+ * kafka_consumer_let_go is called, exactly once per on_revoked, so store what is finished and call
+ * it soon. `lost`: they are gone already (the session ended); storing is useless, letting go is still
+ * owed. When the consumer closes, on_revoked comes for what was left and is to be let go likewise.
+ *
+ * Life cycle: kafka_consumer_new subscribes; kafka_consumer_close leaves the group (by the library's
+ * asynchronous close), commits what was stored, then on_closed comes and the consumer is gone.
+ * Records not yet freed must be freed before on_closed can come.
+ */
+#ifndef COMMON_KAFKA_CONSUMER_H
+#define COMMON_KAFKA_CONSUMER_H
+
+#include <uv.h>
+
+#include "common/kafka_message.h"
+#include "common/result.h"
+
+#define KAFKA_CONSUMER_HOLD_PAUSE_MS 250
+
+struct kafka_consumer;
+
+enum kafka_trouble {
+    KAFKA_TROUBLE_UNREACHABLE,     /* all brokers are down; librdkafka keeps trying */
+    KAFKA_TROUBLE_CREDENTIALS,     /* SASL or TLS refused; keeps trying */
+    KAFKA_TROUBLE_TOPIC_MISSING,   /* a subscribed topic is not there; keeps looking */
+    KAFKA_TROUBLE_NOT_AUTHORIZED,  /* topic or group ACL is missing; keeps trying */
+    KAFKA_TROUBLE_OFFSET_LOST,     /* the committed offset is out of the log's range */
+    KAFKA_TROUBLE_FATAL,           /* this consumer cannot go on */
+    KAFKA_TROUBLE_OTHER,
+};
+
+struct kafka_consumer_options {
+    const struct kafka_property *properties; /* applied over the pinned ones; group.id among them */
+    size_t property_count;
+    const char *const *topics;
+    size_t topic_count;
+    unsigned records_per_turn;
+
+    /* The record goes to the callee: kafka_record_free. */
+    void (*on_record)(void *context, struct kafka_record *record);
+    void (*on_assigned)(
+        void *context, const struct kafka_partition *partitions, size_t partition_count);
+    void (*on_revoked)(void *context, const struct kafka_partition *partitions,
+        size_t partition_count, bool lost);
+    /* The consumer has logged it already, with advice, once per spell of trouble. */
+    void (*on_trouble)(void *context, enum kafka_trouble trouble, const char *reason);
+    void (*on_closed)(void *context);
+    void *context;
+};
+
+/* RESULT_REJECT with a message for the operator in `error` when a property is refused. */
+enum result kafka_consumer_new(uv_loop_t *loop, const struct kafka_consumer_options *options,
+    struct kafka_consumer **consumer, char *error, size_t error_size) MUST_CHECK;
+void kafka_consumer_close(struct kafka_consumer *consumer);
+
+void kafka_consumer_hold(struct kafka_consumer *consumer);
+void kafka_consumer_continue(struct kafka_consumer *consumer);
+
+/* Everything before next_offset is done. */
+void kafka_consumer_store(
+    struct kafka_consumer *consumer, const char *topic, int32_t partition, int64_t next_offset);
+void kafka_consumer_let_go(struct kafka_consumer *consumer);
+
+/* True once the group has been joined: an assignment has come, be it empty. */
+bool kafka_consumer_joined(const struct kafka_consumer *consumer);
+
+/* The last header of that exact name; false when there is none. */
+bool kafka_record_header(
+    const struct kafka_record *record, const char *name, struct kafka_header *header);
+/* Header number `index` in order; false past the end. */
+bool kafka_record_header_at(
+    const struct kafka_record *record, size_t index, struct kafka_header *header);
+void kafka_record_free(struct kafka_record *record);
+
+#endif

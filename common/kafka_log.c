@@ -1,0 +1,2 @@
+/* kafka_log */
+extern int kafka_log_placeholder;

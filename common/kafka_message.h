@@ -1,0 +1,41 @@
+/*
+ * kafka_message: what a Kafka record, header and property look like to the rest of the project; no
+ * librdkafka in sight.
+ */
+#ifndef COMMON_KAFKA_MESSAGE_H
+#define COMMON_KAFKA_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* One librdkafka configuration property. */
+struct kafka_property {
+    const char *name;
+    const char *value;
+};
+
+struct kafka_header {
+    const char *name;
+    const void *value; /* may be NULL: a null header */
+    size_t value_size;
+};
+
+struct kafka_partition {
+    const char *topic;
+    int32_t partition;
+};
+
+/* A record that arrived. */
+struct kafka_record {
+    const char *topic;
+    int32_t partition;
+    int64_t offset;
+    int64_t timestamp_ms; /* since 1970; -1: the record has none */
+    const void *key;      /* NULL: no key */
+    size_t key_size;
+    const void *value; /* NULL: a tombstone */
+    size_t value_size;
+};
+
+#endif

@@ -1,0 +1,2 @@
+/* kafka_producer */
+extern int kafka_producer_placeholder;

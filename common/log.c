@@ -1,0 +1,2 @@
+/* log */
+extern int log_placeholder;

@@ -1,0 +1,2 @@
+/* memory */
+extern int memory_placeholder;

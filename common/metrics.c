@@ -1,0 +1,2 @@
+/* metrics */
+extern int metrics_placeholder;

@@ -1,0 +1,2 @@
+/* redis_client */
+extern int redis_client_placeholder;

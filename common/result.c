@@ -1,0 +1,2 @@
+/* result */
+extern int result_placeholder;

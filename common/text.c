@@ -1,0 +1,2 @@
+/* text */
+extern int text_placeholder;

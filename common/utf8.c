@@ -1,0 +1,2 @@
+/* utf8 */
+extern int utf8_placeholder;
