@@ -20,11 +20,13 @@ int64_t clock_wall_us(void);
 /* A test's own clock; NULL for both puts the real one back. */
 void clock_set_source(int64_t (*monotonic_us)(void), int64_t (*wall_us)(void));
 
-/* RFC 3339 in UTC with milliseconds, "2026-11-21T07:04:32.123Z", as CloudEvents' ce_time wants it. */
+/* RFC 3339 in UTC with milliseconds, "2026-11-21T07:04:32.123Z", as CloudEvents' ce_time wants it.
+ * Times outside the years 0000 to 9999, which it cannot write, become the nearest it can. */
 #define CLOCK_RFC3339_SIZE 32
 void clock_format_rfc3339(int64_t wall_us, char text[CLOCK_RFC3339_SIZE]);
 
-/* The three HTTP date forms of RFC 9110 §5.6.7; returns 0 on anything else, without a guess. */
+/* The three HTTP date forms of RFC 9110 §5.6.7; returns 0 on anything else, without a guess (a day
+ * that does not exist, a day of the week that is not that date's), else 1. */
 int clock_parse_http_date(const char *text, int64_t *wall_us);
 
 #endif

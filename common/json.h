@@ -6,7 +6,8 @@
  * with an offset and a reason that can be shown to the sender:
  *   empty input, input past bytes_max, NUL bytes (raw or as \u0000), broken UTF-8 (overlong forms,
  *   surrogates and lone \ud800 escapes included), nesting past depth_max, more than values_max
- *   values, duplicate keys within one object, anything after the end, a byte order mark.
+ *   values, duplicate keys within one object, anything after the end, a byte order mark, all else that
+ *   RFC 8259 does not allow, and numbers that no double can hold or of more than 63 characters.
  *
  * The tree belongs to the caller: json_free. Strings got from it live as long as the tree.
  *

@@ -1,0 +1,40 @@
+/*
+ * url: splits an absolute URL strictly (RFC 3986), or refuses it. Pure.
+ *
+ * Everything that programs read differently is refused: backslashes, blanks, control characters,
+ * bytes outside ASCII, a broken percent escape, an empty host under http and https, a port that is
+ * no number. Scheme and host come out in lower case; nothing else is changed or decoded. Host names
+ * are letters, digits, '-', '.' and '_', or an IPv6 literal in brackets.
+ */
+#ifndef COMMON_URL_H
+#define COMMON_URL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define URL_BYTES_MAX 2048
+#define URL_SCHEME_SIZE 32
+#define URL_HOST_SIZE 256
+
+struct url {
+    char scheme[URL_SCHEME_SIZE];
+    char host[URL_HOST_SIZE]; /* "" for app deep links such as myapp:/done; brackets kept */
+    int port;                 /* 443 and 80 are filled in for https and http; -1: none */
+    bool has_userinfo;
+    const char *path; /* into the given text; may be empty */
+    size_t path_size;
+    const char *query; /* behind the '?'; NULL: none */
+    size_t query_size;
+    bool has_fragment;
+};
+
+bool url_parse(const char *text, struct url *url);
+
+/* localhost, 127.0.0.0/8 and [::1], as written. */
+bool url_host_is_loopback(const struct url *url);
+
+/* Appends text percent-encoded, all but RFC 3986's unreserved characters. */
+struct buf;
+void url_append_encoded(struct buf *buf, const char *text);
+
+#endif
