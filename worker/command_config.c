@@ -1,0 +1,62 @@
+/* terra-connect config: every setting, its value, where it came from, its default. */
+#include <getopt.h>
+#include <stdio.h>
+
+#include "worker/command.h"
+
+#define OUTPUT_BYTES_MAX (256 * 1024)
+
+static const char help[] =
+    "Usage: terra-connect config [--json | --markdown]\n"
+    "\n"
+    "Prints every setting with its value, its source and its default. Secrets are masked.\n"
+    "\n"
+    "  --json       the same as JSON\n"
+    "  --markdown   the table of settings for the README, without any values\n"
+    "  --help       this text\n"
+    "\n"
+    "Exit codes: 0 printed; 2 wrong usage; 78 a setting is wrong (the faults are on stderr).\n";
+
+int command_config(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"json", no_argument, NULL, 'j'},
+        {"markdown", no_argument, NULL, 'm'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    int option, form = 0;
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+        switch (option) {
+        case 'j':
+        case 'm':
+            form = option;
+            break;
+        case 'h':
+            printf("%s", help);
+            return EXIT_OK;
+        default:
+            fprintf(stderr, "%s", help);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "%s", help);
+        return EXIT_USAGE;
+    }
+
+    struct buf output;
+    struct config config = {0};
+    bool usable = true;
+    buf_init(&output, OUTPUT_BYTES_MAX);
+    if (form == 'm') {
+        config_print_markdown(&output);
+    } else {
+        usable = command_load_config(&config, CONFIG_NEED_NOTHING);
+        (form == 'j' ? config_print_json : config_print)(&config, &output);
+        config_release(&config);
+    }
+    printf("%s", buf_text(&output));
+    buf_release(&output);
+    return usable ? EXIT_OK : EXIT_CONFIG;
+}

@@ -1,0 +1,596 @@
+/* connect_flow: see connect_flow.h. Each stage begins with a function that asks and goes on in the
+ * one that is answered; they stand here in the order in which a request meets them. */
+#include "worker/connect_flow.h"
+
+#include <stdlib.h>
+
+#include <utlist.h>
+
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/deferred.h"
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/metrics.h"
+#include "worker/connect_job.h"
+#include "worker/connect_outbox.h"
+
+enum {
+    TICK_MS = 20,     /* how exactly pauses and the deadlines of twins are kept */
+    ATTEMPTS_FEW = 3, /* for answers that seldom pass later (500) */
+};
+
+static const struct backoff retry_backoff = {
+    .base_us = 500 * CLOCK_US_PER_MS,
+    .maximum_us = 8 * CLOCK_US_PER_SECOND,
+};
+
+struct connect_flow {
+    struct connect_flow_options options;
+    struct intake *intake;
+    struct connect_job_lists jobs;
+    struct connect_outbox *outbox;
+    struct connect_job *leaders; /* by digest: one per request in flight */
+    bool draining;
+    uv_timer_t tick; /* runs while jobs pause or twins wait */
+    struct deferred_queue deferred;
+    struct deferred drained;
+    struct metric *retries_total, *twins_total;
+};
+
+static void find_twin(struct connect_job *job);
+static void recall(struct connect_job *job);
+static void ask_for_turn(struct connect_job *job);
+static void conclude(struct connect_job *job);
+static void reply(struct connect_job *job);
+
+/* ---- the end of a job ---- */
+
+static void free_job(struct connect_job *job)
+{
+    struct connect_flow *flow = job->flow;
+    connect_job_free(&flow->jobs, job);
+    if (flow->draining && flow->jobs.count == 0)
+        deferred_queue_add(&flow->deferred, &flow->drained);
+}
+
+/* Answered, and the answer is persisted. */
+static void finish(struct connect_job *job)
+{
+    intake_finish(job->flow->intake, &job->place);
+    free_job(job);
+}
+
+static void leave_twins(struct connect_job *job)
+{
+    struct connect_job *twin = job->twins;
+    if (job->leading)
+        HASH_DEL(job->flow->leaders, job);
+    job->leading = false;
+    if (job->leader)
+        DL_DELETE2(job->leader->twins, job, twin_previous, twin_next);
+    job->leader = NULL;
+    /* The first copy takes the lead; the others find it by the digest. */
+    while (twin) {
+        DL_DELETE2(job->twins, twin, twin_previous, twin_next);
+        twin->leader = NULL;
+        find_twin(twin);
+        twin = job->twins;
+    }
+}
+
+/* Not answered here: the partition's next owner has the record, or will have it. */
+static void abandon(struct connect_job *job)
+{
+    leave_twins(job);
+    intake_abandon(job->flow->intake, &job->place);
+    free_job(job);
+}
+
+/* Ends a job that has not begun its call, now or at its next callback. */
+static void let_go(struct connect_job *job)
+{
+    if (connect_job_has_ticket_out(job)) {
+        job->let_go = true;
+        return;
+    }
+    admission_withdraw(job->flow->options.admission, &job->admission_ticket);
+    abandon(job);
+}
+
+static void fail(
+    struct connect_job *job, enum connect_code code, int64_t retry_after_us, const char *message)
+{
+    struct connect_error error;
+    connect_error_set(&error, code, "%s", message);
+    error.retry_after_us = retry_after_us;
+    connect_job_set_error(job, &error);
+    conclude(job);
+}
+
+static bool is_late(const struct connect_job *job)
+{
+    return clock_monotonic_us() >= job->deadline_us;
+}
+
+static void fail_late(struct connect_job *job)
+{
+    fail(job, CONNECT_DEADLINE_EXCEEDED, -1,
+        "nobody is at fault: the request's deadline passed before Terra gave a link; send it again "
+        "if somebody still waits");
+}
+
+/* ---- a record comes in ---- */
+
+static void set_times(struct connect_job *job)
+{
+    int64_t now_wall_us = clock_wall_us();
+    int64_t timestamp_us = job->record->timestamp_ms * CLOCK_US_PER_MS;
+    /* A missing timestamp, or one ahead of our clock, counts as arrival. */
+    bool usable = job->record->timestamp_ms > 0 && timestamp_us <= now_wall_us;
+    job->requested_wall_us = usable ? timestamp_us : now_wall_us;
+    job->arrived_us = clock_monotonic_us();
+    job->deadline_us =
+        job->arrived_us + job->request.timeout_us - (now_wall_us - job->requested_wall_us);
+}
+
+static struct kafka_header *find_header(
+    const struct connect_job *job, const char *name, struct kafka_header *header)
+{
+    return kafka_record_header(job->record, name, header) ? header : NULL;
+}
+
+static void on_address_checked(struct publisher_question *question, bool exists, const char *reason)
+{
+    struct connect_job *job = question->context;
+    if (job->let_go) {
+        abandon(job);
+    } else if (exists) {
+        find_twin(job);
+    } else {
+        reply_address_set_default(job->flow->options.address_rules, &job->address);
+        fail(job, CONNECT_REPLY_ADDRESS_REJECTED, -1, reason);
+    }
+}
+
+static void check_address(struct connect_job *job)
+{
+    if (job->address.is_default) {
+        find_twin(job);
+        return;
+    }
+    connect_job_set_state(&job->flow->jobs, job, CONNECT_ADDRESSING);
+    job->question = (struct publisher_question){
+        .query.topic = job->address.topic,
+        .partition = job->address.partition,
+        .on_checked = on_address_checked,
+        .context = job,
+    };
+    publisher_check(job->flow->options.publisher, &job->question);
+}
+
+void connect_flow_take(
+    struct connect_flow *flow, struct kafka_record *record, struct intake_place place)
+{
+    struct connect_job *job = connect_job_new(flow, &flow->jobs, record, place);
+    struct kafka_header kafka_correlation, correlation, reply_topic, reply_to, reply_partition;
+    struct kafka_header *named = find_header(job, "kafka_correlationId", &kafka_correlation);
+    if (!named)
+        named = find_header(job, "correlation-id", &correlation);
+
+    const struct connect_request_source source = {
+        .topic = record->topic,
+        .partition = record->partition,
+        .offset = record->offset,
+        .value = record->value,
+        .value_size = record->value_size,
+        .correlation = named ? named->value : NULL,
+        .correlation_size = named ? named->value_size : 0,
+    };
+    bool readable =
+        connect_request_decode(&job->request, &source, &flow->options.request_rules, &job->error);
+    set_times(job);
+    struct connect_error address_error;
+    bool addressable = reply_address_read(flow->options.address_rules,
+        find_header(job, "kafka_replyTopic", &reply_topic), find_header(job, "reply-to", &reply_to),
+        find_header(job, "kafka_replyPartition", &reply_partition), &job->address, &address_error);
+
+    if (readable && addressable) {
+        check_address(job);
+    } else if (readable) {
+        connect_job_set_error(job, &address_error);
+        conclude(job);
+    } else if (job->address.named || named || job->request.identified) {
+        log_info("connect_flow", "a request cannot be read", CONNECT_JOB_FIELDS(job),
+            LOG_TEXT("code", connect_code_name(job->error.code)));
+        conclude(job);
+    } else {
+        connect_outbox_bury(flow->outbox, job); /* nobody can be answered */
+    }
+}
+
+/* ---- copies of one request in flight share one call ---- */
+
+static void on_tick(uv_timer_t *timer);
+
+static void start_tick(struct connect_flow *flow)
+{
+    if (!uv_is_active((uv_handle_t *)&flow->tick))
+        uv_timer_start(&flow->tick, on_tick, TICK_MS, TICK_MS);
+}
+
+static void find_twin(struct connect_job *job)
+{
+    struct connect_flow *flow = job->flow;
+    struct connect_job *leader;
+    if (job->digest[0] == '\0')
+        connect_request_digest(&job->request, job->digest);
+    HASH_FIND_STR(flow->leaders, job->digest, leader);
+    if (!leader) {
+        job->leading = true;
+        HASH_ADD_STR(flow->leaders, digest, job);
+        recall(job);
+        return;
+    }
+    if (job->state != CONNECT_TWIN)
+        connect_job_set_state(&flow->jobs, job, CONNECT_TWIN);
+    job->leader = leader;
+    DL_APPEND2(leader->twins, job, twin_previous, twin_next);
+    metric_add(flow->twins_total, 1);
+    start_tick(flow);
+}
+
+static void copy_link(struct terra_link *to, const struct terra_link *from)
+{
+    *to = (struct terra_link){
+        .widget = from->widget,
+        .link = memory_copy_text(from->link),
+        .id = memory_copy_text(from->id),
+        .expires_wall_us = from->expires_wall_us,
+    };
+    for (size_t i = 0; i < from->warnings.count; i++)
+        text_list_add(&to->warnings, "%s", from->warnings.items[i]);
+}
+
+/* A copy that may wait longer than the leader could is not bound by its ill luck. */
+static bool outlives(const struct connect_job *twin, const struct connect_job *leader)
+{
+    return !leader->has_link && twin->deadline_us > leader->deadline_us &&
+           (leader->error.code == CONNECT_DEADLINE_EXCEEDED ||
+               leader->error.code == CONNECT_RATE_LIMITED);
+}
+
+static void share_with_twins(struct connect_job *leader)
+{
+    struct connect_job *twin, *following;
+    if (leader->leading)
+        HASH_DEL(leader->flow->leaders, leader);
+    leader->leading = false;
+    DL_FOREACH_SAFE2(leader->twins, twin, following, twin_next)
+    {
+        DL_DELETE2(leader->twins, twin, twin_previous, twin_next);
+        twin->leader = NULL;
+        if (outlives(twin, leader)) {
+            find_twin(twin);
+            continue;
+        }
+        if (leader->has_link) {
+            struct terra_link link;
+            copy_link(&link, &leader->link);
+            connect_job_take_link(twin, &link, true);
+        } else {
+            connect_job_set_error(twin, &leader->error);
+        }
+        reply(twin);
+    }
+}
+
+/* ---- was it answered before? ---- */
+
+static void on_recalled(struct reply_cache_ticket *ticket, struct terra_link *link)
+{
+    struct connect_job *job = ticket->context;
+    if (job->let_go) {
+        abandon(job);
+    } else if (link) {
+        connect_job_take_link(job, link, true);
+        conclude(job);
+    } else if (is_late(job)) {
+        fail_late(job);
+    } else {
+        ask_for_turn(job);
+    }
+}
+
+static void recall(struct connect_job *job)
+{
+    connect_job_set_state(&job->flow->jobs, job, CONNECT_RECALLING);
+    job->cache_ticket.on_link = on_recalled;
+    job->cache_ticket.context = job;
+    reply_cache_find(job->flow->options.reply_cache, &job->cache_ticket, job->digest);
+}
+
+/* ---- a turn under the limit ---- */
+
+static void on_turn(
+    struct admission_ticket *ticket, enum admission_verdict verdict, int64_t room_in_us);
+
+static void ask_for_turn(struct connect_job *job)
+{
+    connect_job_set_state(&job->flow->jobs, job, CONNECT_WAITING);
+    job->since_us = clock_monotonic_us();
+    job->admission_ticket = (struct admission_ticket){
+        .environment = job->request.environment,
+        .arrived_us = job->arrived_us,
+        .deadline_us = job->deadline_us,
+        .on_turn = on_turn,
+        .context = job,
+    };
+    admission_ask(job->flow->options.admission, &job->admission_ticket);
+}
+
+static void on_answer(struct terra_call *call, struct terra_answer *answer);
+
+static void on_turn(
+    struct admission_ticket *ticket, enum admission_verdict verdict, int64_t room_in_us)
+{
+    struct connect_job *job = ticket->context;
+    job->waiting_us += clock_monotonic_us() - job->since_us;
+    if (verdict == ADMISSION_NO_ROOM) {
+        fail(job, CONNECT_RATE_LIMITED,
+            room_in_us > CLOCK_US_PER_SECOND ? room_in_us : CLOCK_US_PER_SECOND,
+            "nobody is at fault: the limit of calls to Terra has no room before this request's "
+            "deadline; send it again later");
+        return;
+    }
+    connect_job_set_state(&job->flow->jobs, job, CONNECT_CALLING);
+    job->attempts++;
+    job->call.on_answer = on_answer;
+    job->call.context = job;
+    terra_call_start(job->flow->options.terra, &job->call, &job->request, job->deadline_us);
+}
+
+/* ---- Terra's answer ---- */
+
+static void pause_before_retry(struct connect_job *job, int64_t delay_us)
+{
+    connect_job_set_state(&job->flow->jobs, job, CONNECT_PAUSING);
+    job->since_us = clock_monotonic_us() + delay_us;
+    metric_add(job->flow->retries_total, 1);
+    start_tick(job->flow);
+}
+
+static void retry_or_give_up(struct connect_job *job, const struct terra_answer *answer)
+{
+    unsigned attempts_max = job->flow->options.attempts_max;
+    if (answer->verdict == TERRA_RETRY_FEW && attempts_max > ATTEMPTS_FEW)
+        attempts_max = ATTEMPTS_FEW;
+    int64_t delay_us = backoff_delay_us(&retry_backoff, job->attempts, backoff_random());
+    if (answer->retry_after_us > delay_us)
+        delay_us = answer->retry_after_us;
+
+    if (is_late(job)) {
+        fail_late(job);
+    } else if (job->attempts >= attempts_max ||
+               clock_monotonic_us() + delay_us >= job->deadline_us) {
+        connect_job_set_error(job, &answer->error);
+        if (job->error.retry_after_us < 0)
+            job->error.retry_after_us = delay_us;
+        conclude(job);
+    } else {
+        pause_before_retry(job, delay_us);
+    }
+}
+
+static void keep(struct connect_job *job);
+
+/* A worker that leaves, or whose partition has gone, begins nothing new. */
+static bool may_call_again(const struct connect_job *job)
+{
+    return !job->let_go && !job->flow->draining &&
+           intake_place_state(&job->place) == INTAKE_PLACE_OURS;
+}
+
+static void on_answer(struct terra_call *call, struct terra_answer *answer)
+{
+    struct connect_job *job = call->context;
+    struct connect_flow *flow = job->flow;
+    job->calling_us += call->duration_us;
+    admission_done(flow->options.admission, &job->admission_ticket);
+    switch (answer->verdict) {
+    case TERRA_LINK:
+        connect_job_take_link(job, &answer->link, false);
+        keep(job);
+        return;
+    case TERRA_OTHER_ENDPOINT:
+        if (terra_call_has_other_endpoint(flow->options.terra, call)) {
+            if (!may_call_again(job))
+                abandon(job);
+            else if (is_late(job))
+                fail_late(job);
+            else
+                ask_for_turn(job);
+            return;
+        }
+        break;
+    case TERRA_RETRY:
+    case TERRA_RETRY_FEW:
+        if (may_call_again(job))
+            retry_or_give_up(job, answer);
+        else
+            abandon(job);
+        return;
+    case TERRA_CREDENTIALS:
+    case TERRA_REJECT:
+        break;
+    }
+    connect_job_set_error(job, &answer->error);
+    conclude(job);
+}
+
+/* ---- the first link given to a request is its link ---- */
+
+static void on_kept(struct reply_cache_ticket *ticket, struct terra_link *link)
+{
+    struct connect_job *job = ticket->context;
+    if (link)
+        connect_job_take_link(job, link, true); /* another worker was first */
+    conclude(job);
+}
+
+static void keep(struct connect_job *job)
+{
+    connect_job_set_state(&job->flow->jobs, job, CONNECT_KEEPING);
+    job->cache_ticket.on_link = on_kept;
+    reply_cache_keep(job->flow->options.reply_cache, &job->cache_ticket, job->digest, &job->link);
+}
+
+/* ---- pauses and the deadlines of twins ---- */
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct connect_flow *flow = timer->data;
+    struct connect_job *job, *following;
+    int64_t now_us = clock_monotonic_us();
+    DL_FOREACH_SAFE2(flow->jobs.lists[CONNECT_PAUSING], job, following, next)
+    {
+        if (job->since_us <= now_us)
+            ask_for_turn(job);
+    }
+    /* One at a time from the start: an ended twin may change the list. */
+    job = flow->jobs.lists[CONNECT_TWIN];
+    while (job) {
+        following = job->next;
+        if (job->deadline_us <= now_us) {
+            leave_twins(job);
+            fail_late(job);
+        }
+        job = following;
+    }
+    if (!flow->jobs.lists[CONNECT_PAUSING] && !flow->jobs.lists[CONNECT_TWIN])
+        uv_timer_stop(&flow->tick);
+}
+
+/* ---- the answer goes out ---- */
+
+static void on_sent(struct connect_job *job, bool persisted)
+{
+    if (persisted)
+        finish(job);
+    else
+        abandon(job);
+}
+
+static void reply(struct connect_job *job)
+{
+    connect_outbox_reply(job->flow->outbox, job);
+}
+
+static void conclude(struct connect_job *job)
+{
+    share_with_twins(job);
+    reply(job);
+}
+
+/* ---- partitions leave, the worker leaves ---- */
+
+/* Begun: its call has been made, or its answer is on its way out. */
+static bool has_begun(const struct connect_job *job)
+{
+    return job->state == CONNECT_CALLING || job->state >= CONNECT_KEEPING;
+}
+
+static void let_go_unbegun(struct connect_flow *flow, bool all)
+{
+    for (unsigned state = 0; state < CONNECT_STATE_COUNT; state++) {
+        struct connect_job *job = flow->jobs.lists[state];
+        while (job) {
+            struct connect_job *following = job->next;
+            if (!has_begun(job) && (all || intake_place_state(&job->place) != INTAKE_PLACE_OURS))
+                let_go(job);
+            job = following;
+        }
+    }
+}
+
+void connect_flow_let_go_leaving(struct connect_flow *flow)
+{
+    let_go_unbegun(flow, false);
+}
+
+static void on_drained(struct deferred *item)
+{
+    struct connect_flow *flow = item->context;
+    flow->options.on_drained(flow->options.context);
+}
+
+void connect_flow_drain(struct connect_flow *flow)
+{
+    flow->draining = true;
+    let_go_unbegun(flow, true);
+    if (flow->jobs.count == 0)
+        deferred_queue_add(&flow->deferred, &flow->drained);
+}
+
+void connect_flow_abandon(struct connect_flow *flow)
+{
+    for (unsigned state = 0; state < CONNECT_STATE_COUNT; state++) {
+        struct connect_job *job;
+        DL_FOREACH2(flow->jobs.lists[state], job, next)
+        {
+            job->let_go = true;
+        }
+    }
+}
+
+/* ---- life cycle ---- */
+
+struct connect_flow *connect_flow_new(uv_loop_t *loop, const struct connect_flow_options *options)
+{
+    struct connect_flow *flow = memory_new(sizeof *flow);
+    flow->options = *options;
+    connect_job_lists_init(&flow->jobs);
+    flow->outbox = connect_outbox_new(&(struct connect_outbox_options){
+        .jobs = &flow->jobs,
+        .publisher = options->publisher,
+        .address_rules = options->address_rules,
+        .outcomes_topic = options->outcomes_topic,
+        .dead_letters_topic = options->dead_letters_topic,
+        .group_id = options->group_id,
+        .source = options->source,
+        .on_sent = on_sent,
+    });
+    flow->retries_total = metrics_counter(
+        "terra_connect_retries_total", NULL, "Calls to Terra that will be made again.");
+    flow->twins_total = metrics_counter("terra_connect_twins_total", NULL,
+        "Copies of a request in flight that waited for its outcome instead of calling.");
+    deferred_queue_init(&flow->deferred, loop);
+    flow->drained = (struct deferred){.run = on_drained, .context = flow};
+    uv_timer_init(loop, &flow->tick);
+    flow->tick.data = flow;
+    return flow;
+}
+
+void connect_flow_start(struct connect_flow *flow, struct intake *intake)
+{
+    flow->intake = intake;
+}
+
+void connect_flow_close(struct connect_flow *flow)
+{
+    deferred_queue_close(&flow->deferred);
+    uv_close((uv_handle_t *)&flow->tick, NULL);
+}
+
+void connect_flow_free(struct connect_flow *flow)
+{
+    if (!flow)
+        return;
+    connect_outbox_free(flow->outbox);
+    free(flow);
+}
+
+unsigned connect_flow_jobs(const struct connect_flow *flow)
+{
+    return flow->jobs.count;
+}

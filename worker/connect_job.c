@@ -1,0 +1,124 @@
+/* connect_job: see connect_job.h. */
+#include "worker/connect_job.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include <utlist.h>
+
+#include "common/log.h"
+#include "common/memory.h"
+#include "common/metrics.h"
+
+#define BIT(state) (1u << (state))
+
+/* What each state is called, and from where it may be entered. */
+static const struct {
+    const char *name;
+    const char *label;
+    unsigned from;
+    bool ticket_out;
+} states[CONNECT_STATE_COUNT] = {
+    [CONNECT_NEW] = {"new", "state=\"new\"", 0, false},
+    [CONNECT_ADDRESSING] = {"addressing", "state=\"addressing\"", BIT(CONNECT_NEW), true},
+    [CONNECT_TWIN] = {"twin", "state=\"twin\"", BIT(CONNECT_NEW) | BIT(CONNECT_ADDRESSING), false},
+    [CONNECT_RECALLING] = {"recalling", "state=\"recalling\"",
+        BIT(CONNECT_NEW) | BIT(CONNECT_ADDRESSING) | BIT(CONNECT_TWIN), true},
+    [CONNECT_WAITING] = {"waiting", "state=\"waiting\"",
+        BIT(CONNECT_RECALLING) | BIT(CONNECT_CALLING) | BIT(CONNECT_PAUSING), false},
+    [CONNECT_CALLING] = {"calling", "state=\"calling\"", BIT(CONNECT_WAITING), true},
+    [CONNECT_PAUSING] = {"pausing", "state=\"pausing\"", BIT(CONNECT_CALLING), false},
+    [CONNECT_KEEPING] = {"keeping", "state=\"keeping\"", BIT(CONNECT_CALLING), true},
+    [CONNECT_REPLYING] = {"replying", "state=\"replying\"",
+        BIT(CONNECT_NEW) | BIT(CONNECT_ADDRESSING) | BIT(CONNECT_TWIN) | BIT(CONNECT_RECALLING) |
+            BIT(CONNECT_WAITING) | BIT(CONNECT_CALLING) | BIT(CONNECT_KEEPING) |
+            BIT(CONNECT_REPLYING),
+        true},
+    [CONNECT_REPORTING] = {"reporting", "state=\"reporting\"", BIT(CONNECT_REPLYING), true},
+    [CONNECT_BURYING] = {"burying", "state=\"burying\"",
+        BIT(CONNECT_NEW) | BIT(CONNECT_REPLYING) | BIT(CONNECT_BURYING), true},
+};
+
+const char *connect_state_name(enum connect_state state)
+{
+    return states[state].name;
+}
+
+static void enter(struct connect_job_lists *lists, struct connect_job *job)
+{
+    DL_APPEND2(lists->lists[job->state], job, previous, next);
+    metric_set(lists->gauges[job->state], ++lists->counts[job->state]);
+}
+
+static void leave(struct connect_job_lists *lists, struct connect_job *job)
+{
+    DL_DELETE2(lists->lists[job->state], job, previous, next);
+    metric_set(lists->gauges[job->state], --lists->counts[job->state]);
+}
+
+void connect_job_lists_init(struct connect_job_lists *lists)
+{
+    *lists = (struct connect_job_lists){0};
+    for (unsigned state = 0; state < CONNECT_STATE_COUNT; state++)
+        lists->gauges[state] = metrics_gauge(
+            "terra_connect_jobs", states[state].label, "Connect requests by what they wait for.");
+}
+
+struct connect_job *connect_job_new(struct connect_flow *flow, struct connect_job_lists *lists,
+    struct kafka_record *record, struct intake_place place)
+{
+    struct connect_job *job = memory_new(sizeof *job);
+    job->flow = flow;
+    job->record = record;
+    job->place = place;
+    buf_init(&job->json, CONNECT_REPLY_BYTES_MAX);
+    lists->count++;
+    enter(lists, job);
+    return job;
+}
+
+void connect_job_free(struct connect_job_lists *lists, struct connect_job *job)
+{
+    leave(lists, job);
+    lists->count--;
+    assert(!job->leading && !job->leader && !job->twins);
+    connect_request_release(&job->request);
+    terra_link_release(&job->link);
+    cloud_event_headers_release(&job->headers);
+    buf_release(&job->json);
+    kafka_record_free(job->record);
+    free(job);
+}
+
+void connect_job_set_state(
+    struct connect_job_lists *lists, struct connect_job *job, enum connect_state state)
+{
+    assert(states[state].from & BIT(job->state));
+    leave(lists, job);
+    job->state = state;
+    enter(lists, job);
+    log_debug("connect_flow", "step", CONNECT_JOB_FIELDS(job));
+}
+
+bool connect_job_has_ticket_out(const struct connect_job *job)
+{
+    return states[job->state].ticket_out;
+}
+
+void connect_job_take_link(struct connect_job *job, struct terra_link *link, bool cached)
+{
+    terra_link_release(&job->link);
+    job->link = *link;
+    *link = (struct terra_link){0};
+    job->has_link = true;
+    job->cached = cached;
+}
+
+void connect_job_set_error(struct connect_job *job, const struct connect_error *error)
+{
+    terra_link_release(&job->link);
+    job->link = (struct terra_link){0};
+    job->has_link = false;
+    job->cached = false;
+    job->error = *error;
+}

@@ -1,0 +1,78 @@
+/* terra-connect: begin here. Finds the subcommand; each lives in its own command_*.c. The worker's
+ * way from a request to its link is connect_flow.c. */
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "common/text.h"
+#include "worker/command.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} commands[] = {
+    {"worker", command_worker, "take connect requests from Kafka and answer them"},
+    {"request", command_request, "publish one connect request, wait, print the link"},
+    {"config", command_config, "print every setting: value, source, default"},
+};
+enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
+
+static void print_help(FILE *stream)
+{
+    fprintf(stream, "terra-connect turns connect requests on Kafka into Terra auth links.\n"
+                    "\n"
+                    "Usage: terra-connect <command> [options]\n"
+                    "\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(stream, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    fprintf(stream, "\n"
+                    "  --help     this text; terra-connect <command> --help tells more\n"
+                    "  --version  the version\n"
+                    "\n"
+                    "Settings are environment variables: terra-connect config\n");
+}
+
+/* The process holds keys and links: no core file, no attaching by others. The leak checker of a
+ * sanitized build attaches to its own process and must be let. */
+static void protect_memory(void)
+{
+    const struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none);
+#if !defined(__SANITIZE_ADDRESS__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SANITIZED_BY_CLANG
+#endif
+#endif
+#ifndef SANITIZED_BY_CLANG
+    prctl(PR_SET_DUMPABLE, 0);
+#endif
+#endif
+}
+
+int main(int argc, char **argv)
+{
+    signal(SIGPIPE, SIG_IGN);
+    protect_memory();
+    if (argc < 2) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    if (text_equal(argv[1], "--help") || text_equal(argv[1], "-h") || text_equal(argv[1], "help")) {
+        print_help(stdout);
+        return EXIT_OK;
+    }
+    if (text_equal(argv[1], "--version")) {
+        printf("terra-connect %s\n", TERRA_CONNECT_VERSION);
+        return EXIT_OK;
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (text_equal(argv[1], commands[i].name))
+            return commands[i].run(argc - 1, argv + 1);
+    }
+    fprintf(stderr, "terra-connect: no such command: %s\n\n", argv[1]);
+    print_help(stderr);
+    return EXIT_USAGE;
+}
