@@ -5,8 +5,9 @@
  * TERRA_ENVIRONMENTS_FILE:
  *
  *   {"staging": {"dev_id": "acme-staging-…", "api_key": "…"},
- *    "backoffice": {"dev_id": "…", "api_key_file": "/run/secrets/terra", "rate_limit": "5/s",
- * "rate_burst": 5, "base_url": "https://…/api", "request_defaults": {"language": "fr"}}}
+ *    "backoffice": {"dev_id": "…", "api_key_file": "/run/secrets/terra",
+ *                   "rate_limit": "5/s", "rate_burst": 5, "base_url": "https://…/api",
+ *                   "request_defaults": {"language": "fr"}}}
  *
  * An unknown field in the file is refused: a slip in "rate_limit" would mean another limit,
  * silently. Of api_key and api_key_file there is exactly one. request_defaults hold optional fields

@@ -657,14 +657,15 @@ static void digests_what_shapes_the_call(void **state)
 static void survives_mutations(void **state)
 {
     (void)state;
-    static const char *const requests[] = {
-        "{'reference_id':'u1'}",
+    static const char plain[] = "{'reference_id':'u1'}";
+    static const char widget[] =
         "{'reference_id':'u1','request_id':'r1','providers':['garmin','OURA','FITBIT'],'language':"
         "'zh-CN','auth_success_redirect_url':'https://app.example/cb?x=1','show_disconnect':true,"
-        "'connected_uids':['a','b'],'timeout_seconds':12.5,'environment':'french'}",
+        "'connected_uids':['a','b'],'timeout_seconds':12.5,'environment':'french'}";
+    static const char provider[] =
         "{'reference_id':'\\u00e9','provider':'apple_health','sdk_app':'grip','environment':"
-        "'apple','auth_failure_redirect_url':'myapp://done','referenceId':[1,{'a':null}]}",
-    };
+        "'apple','auth_failure_redirect_url':'myapp://done','referenceId':[1,{'a':null}]}";
+    static const char *const requests[] = {plain, widget, provider};
     struct mutation mutation;
     mutation_init(&mutation, UINT64_C(0x7e44ac0441ec7));
     unsigned decoded_count = 0, refused_count = 0;
