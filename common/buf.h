@@ -36,8 +36,8 @@ bool buf_append(struct buf *buf, const void *data, size_t size);
 bool buf_append_text(struct buf *buf, const char *text);
 bool buf_append_char(struct buf *buf, char character);
 bool buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* A finite number as the shortest decimal that reads back as the same double; integers up to 2^53 have
- * neither a dot nor an exponent. */
+/* A finite number as the shortest decimal that reads back as the same double; integers up to 2^53
+ * have neither a dot nor an exponent. */
 bool buf_append_number(struct buf *buf, double number);
 
 static inline bool buf_ok(const struct buf *buf)

@@ -9,13 +9,13 @@
 
 /* What came of a request. Only HTTP_ANSWERED has a status, headers and a body. */
 enum http_outcome {
-    HTTP_ANSWERED,         /* a whole response arrived, whatever its status */
-    HTTP_TIMEOUT,          /* the deadline passed */
-    HTTP_CONNECT_FAILED,   /* name resolution, TCP or TLS; no byte of the request was sent */
-    HTTP_TLS_UNTRUSTED,    /* the server's certificate was refused */
-    HTTP_BROKEN,           /* the connection broke, or what came was not HTTP */
+    HTTP_ANSWERED,           /* a whole response arrived, whatever its status */
+    HTTP_TIMEOUT,            /* the deadline passed */
+    HTTP_CONNECT_FAILED,     /* name resolution, TCP or TLS; no byte of the request was sent */
+    HTTP_TLS_UNTRUSTED,      /* the server's certificate was refused */
+    HTTP_BROKEN,             /* the connection broke, or what came was not HTTP */
     HTTP_RESPONSE_TOO_LARGE, /* the body passed its ceiling; reading stopped there */
-    HTTP_CANCELLED,        /* http_client_cancel or http_client_free */
+    HTTP_CANCELLED,          /* http_client_cancel or http_client_free */
 };
 
 enum http_method { HTTP_GET, HTTP_POST };
@@ -27,12 +27,12 @@ struct http_header {
 
 struct http_response {
     enum http_outcome outcome;
-    int status;              /* 100..599; 0 unless HTTP_ANSWERED */
-    const char *body;        /* never NULL; NUL-terminated */
+    int status;       /* 100..599; 0 unless HTTP_ANSWERED */
+    const char *body; /* never NULL; NUL-terminated */
     size_t body_size;
-    const char *error;       /* for the log when not HTTP_ANSWERED, never a URL or a header; else "" */
-    int64_t duration_us;     /* from the ask to the completion */
-    const void *transfer;    /* for http_response_header only */
+    const char *error;    /* for the log when not HTTP_ANSWERED, never a URL or a header; else "" */
+    int64_t duration_us;  /* from the ask to the completion */
+    const void *transfer; /* for http_response_header only */
 };
 
 const char *http_outcome_name(enum http_outcome outcome);

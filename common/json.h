@@ -2,21 +2,23 @@
  * json: reading hostile JSON through cJSON, and writing JSON straight into a buf.
  *
  * Reading. cJSON alone takes "abc\u0000evil" for "abc", lets the first of two equal keys win, and
- * passes trailing bytes and broken UTF-8. json_parse therefore scans the raw bytes first and refuses,
- * with an offset and a reason that can be shown to the sender:
- *   empty input, input past bytes_max, NUL bytes (raw or as \u0000), broken UTF-8 (overlong forms,
- *   surrogates and lone \ud800 escapes included), nesting past depth_max, more than values_max
- *   values, duplicate keys within one object, anything after the end, a byte order mark, all else that
- *   RFC 8259 does not allow, and numbers that no double can hold or of more than 63 characters.
+ * passes trailing bytes and broken UTF-8. json_parse therefore scans the raw bytes first (see
+ * json_scan.h) and refuses, with an offset and a reason that can be shown to the sender:
+ *   - empty input, and input past bytes_max;
+ *   - a byte order mark, NUL bytes (raw or as \u0000), broken UTF-8 (overlong forms, surrogates and
+ *     lone \ud800 escapes included);
+ *   - nesting past depth_max, more than values_max values;
+ *   - duplicate keys within one object, anything after the end, all else that RFC 8259 forbids;
+ *   - numbers that no double can hold (1e999), or of more than 63 characters.
  *
  * The tree belongs to the caller: json_free. Strings got from it live as long as the tree.
  *
- * Getters take the object and a name and tell three things apart: the field is absent (or JSON null,
- * which counts as absent), it has the wrong type, or here it is.
+ * Getters take the object and a name and tell three things apart: the field is absent (or JSON
+ * null, which counts as absent), it has the wrong type, or here it is.
  *
  * Writing. A writer puts commas and quotes where they belong; the caller opens and closes. Invalid
- * UTF-8 in a string is replaced by U+FFFD, so the output is always valid JSON; overflow shows in the
- * buf. Names are string literals and are not escaped.
+ * UTF-8 in a string is replaced by U+FFFD, so the output is always valid JSON; overflow shows in
+ * the buf. Names are string literals and are not escaped.
  *
  *   struct json_writer writer;
  *   json_writer_init(&writer, &buf);
@@ -42,7 +44,7 @@ struct json_limits {
 };
 
 struct json_error {
-    size_t offset;      /* byte in the input */
+    size_t offset;     /* byte in the input */
     char message[160]; /* for the sender: what is wrong; never holds the input's own text */
 };
 
@@ -61,15 +63,15 @@ bool json_is_object(const json_value *value);
 bool json_is_array(const json_value *value);
 bool json_is_string(const json_value *value);
 const char *json_text(const json_value *value); /* NULL unless a string */
-const char *json_type_name(const json_value *value); /* "object", "array", "string", … for messages */
+/* "object", "array", "string", "number", "boolean" or "null", for messages; NULL: "nothing". */
+const char *json_type_name(const json_value *value);
 
 /* Fields of an object by exact, case-sensitive name. */
 const json_value *json_field(const json_value *object, const char *name); /* null counts as there */
 enum json_get json_get_text(const json_value *object, const char *name, const char **text);
 enum json_get json_get_number(const json_value *object, const char *name, double *number);
 enum json_get json_get_boolean(const json_value *object, const char *name, bool *boolean);
-enum json_get json_get_object(
-    const json_value *object, const char *name, const json_value **child);
+enum json_get json_get_object(const json_value *object, const char *name, const json_value **child);
 enum json_get json_get_array(const json_value *object, const char *name, const json_value **child);
 
 /* Children of an object or array in order: for (c = json_first(v); c; c = json_next(c)). */

@@ -3,20 +3,22 @@
  *
  *   log_info("intake", "partitions assigned", LOG_TEXT("topic", topic), LOG_INT("partition", 3));
  *
- *   logfmt: time=2026-11-21T07:04:32.123Z level=info area=intake message="partitions assigned" topic=… partition=3
- *   json:   {"time":"…","level":"info","area":"intake","message":"partitions assigned","topic":"…","partition":3}
+ * logfmt:
+ *   time=2026-11-21T07:04:32.123Z level=info area=intake message="partitions assigned" topic=…
+ * JSON:
+ *   {"time":"…","level":"info","area":"intake","message":"partitions assigned","topic":"…",…}
  *
  * Never pass a key, a token, a link, a payload or a URL with a query to it. Any bytes may be passed
  * otherwise: a value is escaped, broken UTF-8 is replaced, and it is cut at LOG_VALUE_BYTES_MAX.
  *
- * A line is written with one write(2), a line of more than PIPE_BUF (4096) bytes with a few. Nothing here
- * blocks for long or fails visibly: when stderr is a pipe that nobody reads, lines are dropped after 20 ms,
- * and the next line that is written carries dropped_lines=<number>. A line that would be longer than
- * LOG_LINE_BYTES_MAX loses fields at its end.
+ * A line is written with one write(2), a line of more than PIPE_BUF (4096) bytes with a few.
+ * Nothing here blocks for long or fails visibly: when stderr is a pipe that nobody reads, lines are
+ * dropped after 20 ms, and the next line that is written carries dropped_lines=<number>. A line
+ * that would be longer than LOG_LINE_BYTES_MAX loses fields at its end.
  *
  * Repeats: a call that may come once per record uses the _limited form with a static struct
- * log_limit of its own; it writes at most one line per `interval_ms` and the next line that is written
- * carries repeats=<number left out>.
+ * log_limit of its own; it writes at most one line per `interval_ms` and the next line that is
+ * written carries repeats=<number left out>.
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H

@@ -2,11 +2,12 @@
  * metrics: counters, gauges and histograms, and their Prometheus text.
  *
  * A metric is registered once, at start, by the module that counts, and lives as long as the
- * process; the pointer that registration gives back is the fast path (an addition, no lookup). Registering the
- * same name with the same labels again gives the same metric. Labels are few and fixed: never an
- * id, a topic from outside or an error text.
+ * process; the pointer that registration gives back is the fast path (an addition, no lookup).
+ * Registering the same name with the same labels again gives the same metric. Labels are few and
+ * fixed: never an id, a topic from outside or an error text.
  *
- * One thread. Names follow Prometheus: terra_connect_<what>_<unit>[_total], base units (seconds, bytes).
+ * One thread. Names follow Prometheus: terra_connect_<what>_<unit>[_total], base units (seconds,
+ * bytes).
  */
 #ifndef COMMON_METRICS_H
 #define COMMON_METRICS_H
@@ -25,10 +26,10 @@ struct metric *metrics_gauge(const char *name, const char *labels, const char *h
 struct metric *metrics_histogram(const char *name, const char *labels, const char *help,
     const double *bounds, size_t bound_count);
 
-void metric_add(struct metric *metric, double amount); /* counter, gauge */
-void metric_set(struct metric *metric, double value);  /* gauge */
+void metric_add(struct metric *metric, double amount);    /* counter, gauge */
+void metric_set(struct metric *metric, double value);     /* gauge */
 void metric_observe(struct metric *metric, double value); /* histogram */
-double metric_value(const struct metric *metric); /* counter, gauge; a histogram's count */
+double metric_value(const struct metric *metric);         /* counter, gauge; a histogram's count */
 
 /* Upper bounds for durations in seconds, 1 ms to 60 s. */
 extern const double metrics_seconds_bounds[];

@@ -12,7 +12,7 @@
 size_t utf8_valid_prefix(const void *data, size_t size);
 bool utf8_valid(const void *data, size_t size);
 
-/* The length of the valid character that `data` begins with, 1..4; 0 when it is broken or cut off. */
+/* How long the valid character is that `data` begins with, 1..4; 0 when it is broken or cut off. */
 size_t utf8_character(const void *data, size_t size);
 
 /* True when a control character (U+0000..U+001F, U+007F) is in it. */

@@ -1,2 +1,0 @@
-/* kafka_log */
-extern int kafka_log_placeholder;
