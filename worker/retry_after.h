@@ -8,8 +8,8 @@
 
 #define RETRY_AFTER_SECONDS_MAX 86400
 
-/* The header's value as time from now: seconds (a fraction is rounded up) or an HTTP date (0 when it
- * has passed), a day at most. -1: NULL, or nothing that can be understood. */
+/* The header's value as time from now: seconds (a fraction is rounded up) or an HTTP date (0 when
+ * it has passed), a day at most. -1: NULL, or nothing that can be understood. */
 int64_t retry_after_us(const char *text, int64_t now_wall_us);
 
 #endif
