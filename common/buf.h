@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct buf {
     char *data;       /* NULL until the first append */
@@ -35,6 +36,7 @@ void buf_reset(struct buf *buf);
 bool buf_append(struct buf *buf, const void *data, size_t size);
 bool buf_append_text(struct buf *buf, const char *text);
 bool buf_append_char(struct buf *buf, char character);
+bool buf_append_integer(struct buf *buf, int64_t integer); /* in decimal, without printf's cost */
 bool buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A finite number as the shortest decimal that reads back as the same double; integers up to 2^53
  * have neither a dot nor an exponent. */

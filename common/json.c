@@ -1,7 +1,6 @@
 #include "common/json.h"
 
 #include <cjson/cJSON.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -381,7 +380,7 @@ void json_put_bytes(struct json_writer *writer, const char *name, const void *da
 void json_put_integer(struct json_writer *writer, const char *name, int64_t integer)
 {
     begin_value(writer, name);
-    buf_printf(writer->buf, "%" PRId64, integer);
+    buf_append_integer(writer->buf, integer);
 }
 
 void json_put_boolean(struct json_writer *writer, const char *name, bool boolean)

@@ -587,6 +587,7 @@ void connect_flow_free(struct connect_flow *flow)
     if (!flow)
         return;
     connect_outbox_free(flow->outbox);
+    connect_job_lists_release(&flow->jobs);
     free(flow);
 }
 

@@ -64,10 +64,26 @@ void connect_job_lists_init(struct connect_job_lists *lists)
             "terra_connect_jobs", states[state].label, "Connect requests by what they wait for.");
 }
 
+void connect_job_lists_release(struct connect_job_lists *lists)
+{
+    struct connect_job *job, *following;
+    assert(lists->count == 0);
+    LL_FOREACH_SAFE(lists->spare, job, following)
+    {
+        free(job);
+    }
+}
+
 struct connect_job *connect_job_new(struct connect_flow *flow, struct connect_job_lists *lists,
     struct kafka_record *record, struct intake_place place)
 {
-    struct connect_job *job = memory_new(sizeof *job);
+    struct connect_job *job = lists->spare;
+    if (job) {
+        LL_DELETE(lists->spare, job);
+        memset(job, 0, sizeof *job);
+    } else {
+        job = memory_new(sizeof *job);
+    }
     job->flow = flow;
     job->record = record;
     job->place = place;
@@ -87,7 +103,7 @@ void connect_job_free(struct connect_job_lists *lists, struct connect_job *job)
     cloud_event_headers_release(&job->headers);
     buf_release(&job->json);
     kafka_record_free(job->record);
-    free(job);
+    LL_PREPEND(lists->spare, job);
 }
 
 void connect_job_set_state(

@@ -93,12 +93,14 @@ struct connect_job_lists {
     struct connect_job *lists[CONNECT_STATE_COUNT];
     unsigned counts[CONNECT_STATE_COUNT];
     unsigned count;
+    struct connect_job *spare; /* ended jobs whose memory the next ones take */
     struct metric *gauges[CONNECT_STATE_COUNT];
 };
 
 const char *connect_state_name(enum connect_state state);
 
 void connect_job_lists_init(struct connect_job_lists *lists);
+void connect_job_lists_release(struct connect_job_lists *lists); /* no job may be left */
 
 /* The record and the place go to the job. */
 struct connect_job *connect_job_new(struct connect_flow *flow, struct connect_job_lists *lists,

@@ -10,15 +10,16 @@
 /* Seconds with as many of six decimals as it takes. */
 static void put_seconds(struct json_writer *writer, const char *name, int64_t us)
 {
-    char decimals[8];
-    if (us < 0)
-        us = 0;
-    json_put_integer(writer, name, us / CLOCK_US_PER_SECOND);
-    int size = snprintf(decimals, sizeof decimals, ".%06u", (unsigned)(us % CLOCK_US_PER_SECOND));
+    char decimals[7] = ".000000";
+    size_t size = sizeof decimals;
+    int64_t rest = us > 0 ? us % CLOCK_US_PER_SECOND : 0;
+    json_put_integer(writer, name, us > 0 ? us / CLOCK_US_PER_SECOND : 0);
+    for (size_t i = size - 1; i > 0; i--, rest /= 10)
+        decimals[i] = (char)('0' + rest % 10);
     while (decimals[size - 1] == '0')
         size--;
     if (size > 1) /* the integer is the last thing in the buf */
-        buf_append(writer->buf, decimals, (size_t)size);
+        buf_append(writer->buf, decimals, size);
 }
 
 static void put_time(struct json_writer *writer, const char *name, int64_t wall_us)
