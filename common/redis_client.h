@@ -10,7 +10,8 @@
  *    going away and coming back are logged once each, without the password;
  *  - a command sent while the first connection is being made waits for it; one sent while Redis is
  *    known to be away is answered REDIS_UNAVAILABLE in the next turn;
- *  - commands sent in one turn of the loop leave in one write.
+ *  - commands sent in one turn of the loop leave in one write;
+ *  - at most REDIS_COMMANDS_MAX commands wait; one too many is REDIS_UNAVAILABLE in the next turn.
  *
  * URLs: redis://[[user]:password@]host[:port][/database], rediss:// (TLS; only where hiredis has it),
  * unix:///path[?db=n]. User and password percent-decoded.
@@ -18,7 +19,12 @@
  * Ownership: arguments are copied into the connection at once. The command belongs to the caller
  * and stays valid until on_answer has been called; answers live only during on_answer.
  *
- * Life cycle as http_client's: redis_client_close, then run the loop dry.
+ * Life cycle: redis_client_new, which waits for nothing; redis_client_close, after which the commands
+ * that still wait are answered REDIS_UNAVAILABLE in the next turn and the client frees itself. Run the
+ * loop until it has no handles left before freeing what the callbacks use. Both redis_client_send and
+ * redis_client_close may be called from any callback.
+ *
+ * SIGPIPE is ignored in the whole process from redis_client_new on, since hiredis writes with write(2).
  */
 #ifndef COMMON_REDIS_CLIENT_H
 #define COMMON_REDIS_CLIENT_H
@@ -31,6 +37,7 @@
 #include "common/result.h"
 
 #define REDIS_ARGUMENTS_MAX 32
+#define REDIS_COMMANDS_MAX 65536
 
 struct redis_client;
 
@@ -54,10 +61,11 @@ struct redis_answer {
 
 struct redis_client_options {
     const char *url;
-    int64_t connect_timeout_us;
-    int64_t reconnect_max_us; /* the cap of the backoff */
+    int64_t connect_timeout_us; /* for the name, and for each address up to the answer to AUTH and SELECT */
+    int64_t reconnect_max_us;   /* the cap of the backoff */
     const char *ca_file;      /* for rediss://; NULL: the system's */
-    /* Told when the connection comes up (after AUTH and SELECT) and when it goes. May be NULL. */
+    /* Told when the connection comes up (after AUTH and SELECT) and when it goes; not by
+     * redis_client_close. May be NULL. */
     void (*on_connection)(void *context, bool connected);
     void *context;
 };
@@ -68,9 +76,10 @@ struct redis_command {
 
     /* private */
     struct redis_command *previous, *next;
-    struct redis_client *client;
     int64_t expires_us;
-    void *pending;
+    enum redis_outcome failure;     /* while it waits to be told */
+    struct redis_formatted *unsent; /* its bytes, while the first connection is being made */
+    struct redis_script_run *run;   /* for redis_client_run_script */
 };
 
 /* A script and its SHA-1, as embed_text makes them. */
@@ -90,8 +99,8 @@ void redis_client_send(struct redis_client *client, struct redis_command *comman
     int64_t timeout_us, size_t count, const char *const *arguments, const size_t *sizes);
 
 /* EVALSHA, and by itself EVAL where the server does not know the script yet. `count` arguments, of which
- * the first `keys` are keys; they must stay valid until on_answer has been called, unlike those of
- * redis_client_send. At most REDIS_ARGUMENTS_MAX - 3. */
+ * the first `keys` are keys; the texts, like the script, must stay valid until on_answer has been called,
+ * unlike those of redis_client_send (the arrays need not). At most REDIS_ARGUMENTS_MAX - 3. */
 void redis_client_run_script(struct redis_client *client, struct redis_command *command,
     int64_t timeout_us, const struct redis_script *script, size_t keys, size_t count,
     const char *const *arguments, const size_t *sizes);
