@@ -4,8 +4,8 @@
  *
  * Promises:
  *  - all callbacks come on the loop's thread, none inside a call of this interface;
- *  - nothing here blocks the loop; librdkafka's queue wakes it, and at most `records_per_turn` records
- *    are handed over per turn before other handles have theirs;
+ *  - nothing here blocks the loop; librdkafka's queue wakes it, and at most `records_per_turn`
+ * records are handed over per turn before other handles have theirs;
  *  - offsets are committed only through kafka_consumer_store (the library's timed commit, and the
  *    one on revoke and close, send what was stored); a store for a partition that is no longer ours
  *    is dropped;
@@ -19,12 +19,13 @@
  * Rebalances. on_assigned tells of new partitions (with cooperative-sticky only the added ones).
  * on_revoked tells of partitions that are about to go; the whole assignment stands still until
  * kafka_consumer_let_go is called, exactly once per on_revoked, so store what is finished and call
- * it soon. `lost`: they are gone already (the session ended); storing is useless, letting go is still
- * owed. When the consumer closes, on_revoked comes for what was left and is to be let go likewise.
+ * it soon. `lost`: they are gone already (the session ended); storing is useless, letting go is
+ * still owed. When the consumer closes, on_revoked comes for what was left and is to be let go
+ * likewise.
  *
- * Life cycle: kafka_consumer_new subscribes; kafka_consumer_close leaves the group (by the library's
- * asynchronous close), commits what was stored, then on_closed comes and the consumer is gone.
- * Records not yet freed must be freed before on_closed can come.
+ * Life cycle: kafka_consumer_new subscribes; kafka_consumer_close leaves the group (by the
+ * library's asynchronous close), commits what was stored, then on_closed comes and the consumer is
+ * gone. Records not yet freed must be freed before on_closed can come.
  */
 #ifndef COMMON_KAFKA_CONSUMER_H
 #define COMMON_KAFKA_CONSUMER_H
@@ -38,16 +39,6 @@
 
 struct kafka_consumer;
 
-enum kafka_trouble {
-    KAFKA_TROUBLE_UNREACHABLE,     /* all brokers are down; librdkafka keeps trying */
-    KAFKA_TROUBLE_CREDENTIALS,     /* SASL or TLS refused; keeps trying */
-    KAFKA_TROUBLE_TOPIC_MISSING,   /* a subscribed topic is not there; keeps looking */
-    KAFKA_TROUBLE_NOT_AUTHORIZED,  /* topic or group ACL is missing; keeps trying */
-    KAFKA_TROUBLE_OFFSET_LOST,     /* the committed offset is out of the log's range */
-    KAFKA_TROUBLE_FATAL,           /* this consumer cannot go on */
-    KAFKA_TROUBLE_OTHER,
-};
-
 struct kafka_consumer_options {
     const struct kafka_property *properties; /* applied over the pinned ones; group.id among them */
     size_t property_count;
@@ -59,8 +50,8 @@ struct kafka_consumer_options {
     void (*on_record)(void *context, struct kafka_record *record);
     void (*on_assigned)(
         void *context, const struct kafka_partition *partitions, size_t partition_count);
-    void (*on_revoked)(void *context, const struct kafka_partition *partitions,
-        size_t partition_count, bool lost);
+    void (*on_revoked)(
+        void *context, const struct kafka_partition *partitions, size_t partition_count, bool lost);
     /* The consumer has logged it already, with advice, once per spell of trouble. */
     void (*on_trouble)(void *context, enum kafka_trouble trouble, const char *reason);
     void (*on_closed)(void *context);

@@ -26,6 +26,17 @@ struct kafka_partition {
     int32_t partition;
 };
 
+/* What can be wrong with a client's relation to the cluster. */
+enum kafka_trouble {
+    KAFKA_TROUBLE_UNREACHABLE,    /* all brokers are down; librdkafka keeps trying */
+    KAFKA_TROUBLE_CREDENTIALS,    /* SASL or TLS refused; keeps trying */
+    KAFKA_TROUBLE_TOPIC_MISSING,  /* a subscribed topic is not there; keeps looking */
+    KAFKA_TROUBLE_NOT_AUTHORIZED, /* topic or group ACL is missing; keeps trying */
+    KAFKA_TROUBLE_OFFSET_LOST,    /* the committed offset is out of the log's range */
+    KAFKA_TROUBLE_FATAL,          /* this client cannot go on */
+    KAFKA_TROUBLE_OTHER,
+};
+
 /* A record that arrived. */
 struct kafka_record {
     const char *topic;

@@ -9,11 +9,12 @@
  *    KAFKA_PRODUCER_TOPICS_MAX topic handles are open, the least used making way;
  *  - sending to a topic that the cluster does not have ends in KAFKA_NO_SUCH_TOPIC.
  *
- * Ownership: the delivery, and everything its record points to, belongs to the caller and stays valid until
- * on_delivered has been called. The delivery may be sent again, or freed, from its on_delivered.
+ * Ownership: the delivery, and everything its record points to, belongs to the caller and stays
+ * valid until on_delivered has been called. The delivery may be sent again, or freed, from its
+ * on_delivered.
  *
- * Life cycle: kafka_producer_new; kafka_producer_close, after which pending deliveries complete with
- * KAFKA_CANCELLED, on_closed comes, and the producer is gone. Whoever wants delivery waits for
+ * Life cycle: kafka_producer_new; kafka_producer_close, after which pending deliveries complete
+ * with KAFKA_CANCELLED, on_closed comes, and the producer is gone. Whoever wants delivery waits for
  * the results before closing.
  */
 #ifndef COMMON_KAFKA_PRODUCER_H
@@ -65,7 +66,8 @@ struct kafka_producer_options {
     size_t property_count;
     const char *const *topics; /* handles opened at start: the first record to a new one is slow */
     size_t topic_count;
-    void (*on_fatal)(void *context, const char *reason); /* after it every send ends in KAFKA_FATAL */
+    void (*on_fatal)(
+        void *context, const char *reason); /* after it every send ends in KAFKA_FATAL */
     void (*on_closed)(void *context);
     void *context;
 };

@@ -1,0 +1,92 @@
+/*
+ * kafka_common: what the Kafka clients do alike: configure librdkafka, be woken by its queue on the
+ * loop, hand its records out, and say what it reports. Private to the kafka_*.c files.
+ */
+#ifndef COMMON_KAFKA_COMMON_H
+#define COMMON_KAFKA_COMMON_H
+
+#include <librdkafka/rdkafka.h>
+#include <stdbool.h>
+#include <uv.h>
+
+#include "common/kafka_message.h"
+#include "common/log.h"
+
+/* A property that we set before the caller's. */
+struct kafka_pin {
+    const char *name;
+    const char *value; /* NULL: left at the library's default */
+    enum {
+        KAFKA_PIN_DEFAULT,  /* the caller may set another value */
+        KAFKA_PIN_IF_KNOWN, /* the same, and librdkafka may be too old to know it */
+        KAFKA_PIN_OWNED,    /* our promises rest on it: refused when the caller sets it */
+    } kind;
+};
+
+/* The pins that both clients share come first, then `pins`, then the caller's properties. NULL with
+ * a message for the operator in `error` when one is refused. */
+rd_kafka_conf_t *kafka_conf_new(const struct kafka_pin *pins, size_t pin_count,
+    const struct kafka_property *properties, size_t property_count, char *error, size_t error_size);
+
+/* Takes `conf` in any case. NULL with a message in `error`. */
+rd_kafka_t *kafka_handle_new(
+    rd_kafka_type_t type, rd_kafka_conf_t *conf, char *error, size_t error_size);
+
+/*
+ * A turn is a bounded piece of work on the loop's thread; it returns true when it has left work for
+ * another turn. It is taken when a watched queue goes from empty to non-empty, which is the only
+ * time librdkafka tells us, and after a kick; and then in each turn of the loop until it returns
+ * false, so that other handles have theirs in between.
+ */
+struct kafka_waker {
+    uv_async_t async; /* librdkafka's threads wake the loop with it */
+    uv_idle_t idle;   /* active while work is left */
+    bool (*take_turn)(void *context);
+    void *context;
+};
+
+void kafka_waker_init(
+    struct kafka_waker *waker, uv_loop_t *loop, bool (*take_turn)(void *context), void *context);
+void kafka_waker_watch(struct kafka_waker *waker, rd_kafka_queue_t *queue);
+/* No wake-up is under way when it returns. */
+void kafka_waker_unwatch(rd_kafka_queue_t *queue);
+/* Loop's thread only. */
+void kafka_waker_kick(struct kafka_waker *waker);
+/* on_handle_closed comes for each of the two handles, whose `data` is the waker's context. */
+#define KAFKA_WAKER_HANDLES 2
+void kafka_waker_close(struct kafka_waker *waker, uv_close_cb on_handle_closed);
+
+/* The record of a fetch event, whose position is taken over by this; NULL when it has none. The
+ * record owns the event and is freed by kafka_record_free, which then calls on_freed. */
+struct kafka_record *kafka_record_new(
+    rd_kafka_event_t *event, void (*on_freed)(void *context), void *context);
+
+/*
+ * What a client reports about itself. Trouble comes in spells: the first report of a spell is
+ * logged, with what an operator can do; those that follow are not. A spell ends when the client is
+ * seen at work, or after KAFKA_TROUBLE_SPELL_MS without a report.
+ */
+#define KAFKA_TROUBLE_SPELL_MS 60000
+#define KAFKA_REASON_SIZE 256
+
+struct kafka_reports {
+    const char *client; /* "consumer" or "producer" */
+    struct {
+        int64_t last_us; /* monotonic; 0: no spell */
+        char reason[KAFKA_REASON_SIZE];
+    } troubles[KAFKA_TROUBLE_OTHER + 1];
+    bool in_trouble;                          /* some spell is on */
+    bool all_down;                            /* no broker is connected */
+    char connection_error[KAFKA_REASON_SIZE]; /* why one is not; "": none failed */
+    struct log_limit connection_lines;
+};
+
+void kafka_reports_init(struct kafka_reports *reports, const char *client);
+/* Takes a log or error event (not its ownership). True when a spell of trouble begins; `reason` is
+ * valid until the next report. */
+bool kafka_reports_take(struct kafka_reports *reports, rd_kafka_event_t *event,
+    enum kafka_trouble *trouble, const char **reason);
+/* The client was seen at work: every spell is over. */
+void kafka_reports_all_well(struct kafka_reports *reports);
+
+#endif
