@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+"""Two connect requests become links: one worker, a real Redis, the sandbox's Kafka and its simulated Terra.
+
+With --once it ends by itself, with exit code 0 only when both links came back. Else it stays up until Ctrl-C and
+prints every record that goes over the topics.
+
+With TERRA_DEV_ID and TERRA_API_KEY in the environment it is the real Terra that is asked.
+"""
+
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TOP / "tests" / "integration"))
+
+from support.program import binary, run_program  # noqa: E402
+from support.redis_server import RedisServer  # noqa: E402
+from support.sandbox import Sandbox  # noqa: E402
+from support.topics import TopicReader  # noqa: E402
+from support.worker import Worker  # noqa: E402
+
+# The first three get a record for every request, in this order.
+TOPICS = {
+    "terra.connect.requests": "request →",
+    "terra.connect.replies": "reply   ←",
+    "terra.connect.outcomes": "outcome ·",
+    "terra.dead-letters": "dead    ✗",
+}
+RECORDS_PER_REQUEST = 3
+CREDENTIALS = ("TERRA_DEV_ID", "TERRA_API_KEY")
+# What else of the caller's environment concerns the real Terra.
+TERRA_SETTINGS = (*CREDENTIALS, "TERRA_BASE_URL", "TERRA_ENVIRONMENT")
+REQUEST_TIMEOUT = 60
+
+_printing = threading.Lock()
+
+
+def say(text=""):
+    with _printing:
+        print(text, flush=True)
+
+
+def show_record(record):
+    value = "(nothing)" if record.value is None else record.value.decode(errors="replace")
+    say(f"    {TOPICS[record.topic]} {record.topic}/{record.partition}@{record.offset}  {value}")
+
+
+def real_terra_settings():
+    """The credential of the caller's environment, or {} for the simulated Terra."""
+    given = [name for name in CREDENTIALS if os.environ.get(name)]
+    if not given:
+        return {}
+    if len(given) < len(CREDENTIALS):
+        sys.exit(f"{given[0]} is set and the other of {' and '.join(CREDENTIALS)} is not. Set both to call the real "
+            "Terra, or neither for the simulated one.")
+    say("*" * 88)
+    say("TERRA_DEV_ID and TERRA_API_KEY are set: this demo calls the REAL Terra with them, and makes")
+    say("two real links. Unset them for the simulated Terra.")
+    say("*" * 88)
+    return {name: os.environ[name] for name in TERRA_SETTINGS if os.environ.get(name)}
+
+
+class Demo:
+    def __init__(self, stack):
+        self._terra = real_terra_settings()
+        self._live = False  # records are shown as they come
+        self._sandbox = Sandbox()
+        stack.callback(self._sandbox.stop)
+        redis = stack.enter_context(RedisServer())
+        settings = {**self._sandbox.settings, **self._terra, "REDIS_URL": redis.url, "LOG_LEVEL": "info"}
+        if self._terra and "TERRA_BASE_URL" not in self._terra:
+            del settings["TERRA_BASE_URL"]
+        self._readers = [TopicReader(self._sandbox.bootstrap, topic, on_record=self._on_record) for topic in TOPICS]
+        for reader in self._readers:
+            stack.callback(reader.close)
+        self.worker = Worker(settings)
+        stack.callback(self.worker.stop)
+        say("Running on this machine:")
+        say(f"  Kafka    {self._sandbox.bootstrap}  (embedded in terra-sandbox)")
+        say(f"  Terra    {settings.get('TERRA_BASE_URL', 'the real one')}{'' if self._terra else '  (simulated)'}")
+        say(f"  Redis    {redis.url}")
+        say(f"  worker   pid {self.worker.pid}; it joins its consumer group in a few seconds")
+
+    def _on_record(self, record):
+        if self._live:
+            show_record(record)
+
+    def request(self, title, *arguments):
+        """Sends one with terra-connect request, shows what it caused; True when a link came back."""
+        reference_id = f"demo-{secrets.token_hex(4)}"
+        command = ["request", "--reference-id", reference_id, *arguments]
+        say(f"\n{title}\n    $ terra-connect {' '.join(command)}")
+        done = run_program(*command, settings={"KAFKA_BOOTSTRAP_SERVERS": self._sandbox.bootstrap},
+            timeout=REQUEST_TIMEOUT)
+        for reader in self._readers[:RECORDS_PER_REQUEST]:
+            show_record(reader.wait_for_reference(reference_id))
+        link = done.stdout.strip()
+        if done.returncode != 0 or not link:
+            say(f"    no link (exit code {done.returncode}): {done.stderr.strip()}")
+            return False
+        say(f"    link: {link}")
+        nowhere = self._sandbox.ready["links"]
+        if link.startswith(nowhere):
+            say(f"    (simulated, so it leads nowhere; its page: {self._sandbox.ready['pages']}{link[len(nowhere):]})")
+        return True
+
+    def say_how_to_go_on(self):
+        program = os.path.relpath(binary("terra-connect"))
+        say("\nEverything stays up until Ctrl-C. From another terminal:")
+        say(f"  export KAFKA_BOOTSTRAP_SERVERS={self._sandbox.bootstrap}")
+        say(f"  {program} request --reference-id you")
+        say(f"  {program} request --reference-id you --provider OURA")
+        if self._terra:
+            say(f"  xdg-open \"$({program} request --reference-id you)\"")
+        else:
+            say(f"  {program} request --reference-id sandbox-rejected_by_terra-1   # failures to try: terra-sandbox --help")
+            say(f"  curl {self._sandbox.ready['control']}/calls   # what Terra was asked")
+        say("or from your own service: write to terra.connect.requests, read terra.connect.replies.\n")
+
+    def stay(self):
+        """Until something ends by itself, which is a failure; shows every record meanwhile."""
+        self._live = True
+        while self.worker.running() and self._sandbox.running():
+            time.sleep(0.2)
+        raise RuntimeError("a program ended by itself")
+
+
+def run(once):
+    with ExitStack() as stack:
+        demo = Demo(stack)
+        try:
+            links = demo.request("1. A widget session, in which the person chooses a provider")
+            links &= demo.request("2. A link straight to one provider", "--provider", "GARMIN")
+            if once:
+                say("\nBoth links came back." if links else "\nNot both links came back.")
+            else:
+                demo.say_how_to_go_on()
+                demo.stay()
+        except Exception:
+            say("The worker's last lines:\n" + "\n".join(demo.worker.stderr.splitlines()[-20:]))
+            raise
+        if not links:
+            say("The worker's last lines:\n" + "\n".join(demo.worker.stderr.splitlines()[-20:]))
+    return 0 if links else 1
+
+
+def main():
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        sys.exit(run("--once" in sys.argv[1:]))
+    except KeyboardInterrupt:
+        say("\nstopped")
+    except (AssertionError, RuntimeError, FileNotFoundError) as failure:
+        sys.exit(f"the demo failed: {failure}")
+
+
+if __name__ == "__main__":
+    main()
