@@ -203,14 +203,33 @@ static bool load_environments(struct worker *worker, char error[ENVIRONMENT_ERRO
     return result == RESULT_OK;
 }
 
+/* A reply on the request topic would be read as a request, and answered. */
+static bool replies_could_be_requests(const struct worker *worker)
+{
+    struct reply_address address;
+    struct connect_error error;
+    const char *topic = worker->config.connect_requests_topic;
+    const struct kafka_header header = {"reply-to", topic, strlen(topic)};
+    return reply_address_read(worker->addresses, NULL, &header, NULL, &address, &error);
+}
+
 static bool make_rules(struct worker *worker, char *error, size_t error_size)
 {
     const struct config *config = &worker->config;
     worker->redirects = redirect_rules_new(config->redirect_urls_allowed, error, error_size);
-    worker->addresses = worker->redirects ? reply_address_rules_new(config->connect_replies_topic,
-                                                config->reply_topics_allowed, error, error_size)
-                                          : NULL;
-    return worker->addresses != NULL;
+    if (!worker->redirects)
+        return false;
+    worker->addresses = reply_address_rules_new(
+        config->connect_replies_topic, config->reply_topics_allowed, error, error_size);
+    if (!worker->addresses)
+        return false;
+    if (replies_could_be_requests(worker)) {
+        snprintf(error, error_size,
+            "REPLY_TOPICS_ALLOWED: it allows replies on CONNECT_REQUESTS_TOPIC, where they would "
+            "be read as requests");
+        return false;
+    }
+    return true;
 }
 
 static bool make_redis(struct worker *worker, char *error, size_t error_size)
