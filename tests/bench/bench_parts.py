@@ -1,7 +1,6 @@
 """What the benchmarks share: servers on the second core, the program under test on the first, and figures from /proc."""
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -72,8 +71,17 @@ class Servers:
         self._processes.append(process)
         return process
 
-    def worker(self, **settings):
-        """A worker on the first core, its log in a file that is shown when it dies."""
+    def unpin(self):
+        """Everything started so far may run anywhere from now on."""
+        for process in [self.kafka, *self._processes]:
+            for thread in os.listdir(f"/proc/{process.pid}/task"):
+                os.sched_setaffinity(int(thread), range(os.cpu_count()))
+
+    def output(self, command):
+        return subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    def worker(self, pinned_to=WORKER_CORE, **settings):
+        """A worker, by default on the first core, its log in a file that is shown when it dies."""
         self.worker_log = Path(self._folder.name) / "worker.log"
         environment = {
             "PATH": os.environ["PATH"],
@@ -86,7 +94,8 @@ class Servers:
             **settings,
         }
         with open(self.worker_log, "w") as log:
-            process = spawn(pinned(WORKER_CORE, [BIN / "terra-connect", "worker"]), env=environment,
+            command = [str(BIN / "terra-connect"), "worker"]
+            process = spawn(command if pinned_to is None else pinned(pinned_to, command), env=environment,
                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self._processes.append(process)
         return process
