@@ -11,7 +11,6 @@ import os
 import secrets
 import signal
 import sys
-import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -37,13 +36,11 @@ CREDENTIALS = ("TERRA_DEV_ID", "TERRA_API_KEY")
 # What else of the caller's environment concerns the real Terra.
 TERRA_SETTINGS = (*CREDENTIALS, "TERRA_BASE_URL", "TERRA_ENVIRONMENT")
 REQUEST_TIMEOUT = 60
-
-_printing = threading.Lock()
+SHOW_INTERVAL = 0.5
 
 
 def say(text=""):
-    with _printing:
-        print(text, flush=True)
+    print(text, flush=True)
 
 
 def show_record(record):
@@ -69,14 +66,13 @@ def real_terra_settings():
 class Demo:
     def __init__(self, stack):
         self._terra = real_terra_settings()
-        self._live = False  # records are shown as they come
         self._sandbox = Sandbox()
         stack.callback(self._sandbox.stop)
         redis = stack.enter_context(RedisServer())
         settings = {**self._sandbox.settings, **self._terra, "REDIS_URL": redis.url, "LOG_LEVEL": "info"}
         if self._terra and "TERRA_BASE_URL" not in self._terra:
             del settings["TERRA_BASE_URL"]
-        self._readers = [TopicReader(self._sandbox.bootstrap, topic, on_record=self._on_record) for topic in TOPICS]
+        self._readers = [TopicReader(self._sandbox.bootstrap, topic) for topic in TOPICS]
         for reader in self._readers:
             stack.callback(reader.close)
         self.worker = Worker(settings)
@@ -86,10 +82,6 @@ class Demo:
         say(f"  Terra    {settings.get('TERRA_BASE_URL', 'the real one')}{'' if self._terra else '  (simulated)'}")
         say(f"  Redis    {redis.url}")
         say(f"  worker   pid {self.worker.pid}; it joins its consumer group in a few seconds")
-
-    def _on_record(self, record):
-        if self._live:
-            show_record(record)
 
     def request(self, title, *arguments):
         """Sends one with terra-connect request, shows what it caused; True when a link came back."""
@@ -119,15 +111,24 @@ class Demo:
         if self._terra:
             say(f"  xdg-open \"$({program} request --reference-id you)\"")
         else:
-            say(f"  {program} request --reference-id sandbox-rejected_by_terra-1   # failures to try: terra-sandbox --help")
+            say(f"  {program} request --reference-id sandbox-rejected_by_terra-1")
+            say("      (other failures to try: terra-sandbox --help)")
             say(f"  curl {self._sandbox.ready['control']}/calls   # what Terra was asked")
         say("or from your own service: write to terra.connect.requests, read terra.connect.replies.\n")
 
     def stay(self):
         """Until something ends by itself, which is a failure; shows every record meanwhile."""
-        self._live = True
+        shown = {reader: len(reader.records) for reader in self._readers}
         while self.worker.running() and self._sandbox.running():
-            time.sleep(0.2)
+            time.sleep(SHOW_INTERVAL)
+            fresh = []
+            for reader in self._readers:
+                records = reader.records[shown[reader]:]
+                shown[reader] += len(records)
+                fresh += records
+            # Each topic has a reader of its own; a request is shown before its reply all the same.
+            for record in sorted(fresh, key=lambda record: record.timestamp_ms):
+                show_record(record)
         raise RuntimeError("a program ended by itself")
 
 

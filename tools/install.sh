@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# install_packages <set>…: makes sure that Debian's packages of these sets are there; sourced by the scripts beside it.
+# install_packages <set>…: makes sure that the Debian packages of these sets are there; sourced by its neighbours.
 # Does nothing when all of them are. Otherwise installs them, as root or through sudo; where neither goes, says what to
 # install and fails.
 
