@@ -6,6 +6,9 @@ add_compile_options(
     -include ${CMAKE_SOURCE_DIR}/common/banned.h)
 add_compile_definitions(_GNU_SOURCE TERRA_CONNECT_VERSION="${PROJECT_VERSION}")
 
+# uthash's default hash falls through its switch cases without the attribute that clang asks for.
+add_compile_definitions(HASH_FUNCTION=HASH_FNV)
+
 set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
 set(CMAKE_C_FLAGS_DEBUG "-O1 -g -fno-omit-frame-pointer")
 

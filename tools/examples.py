@@ -46,9 +46,9 @@ def run_example(name, bootstrap):
             if done.returncode != 0:
                 print(f"{name:8} FAILED: {command}\n{done.stdout[-3000:]}", flush=True)
                 return False
-        linked = "https://" in done.stdout
-        print(f"{name:8} {'ok' if linked else 'FAILED'}: {done.stdout.strip().splitlines()[-1][:100]}", flush=True)
-        return linked
+        lines = [line for line in done.stdout.splitlines() if "https://" in line]
+        print(f"{name:8} ok: {lines[-1][:120]}" if lines else f"{name:8} FAILED:\n{done.stdout[-3000:]}", flush=True)
+        return bool(lines)
 
 
 def main():
