@@ -1,6 +1,5 @@
 /* control_terra: faults, accounts and users over the control endpoint; see control.h. */
 #include <errno.h>
-#include <math.h>
 
 #include "common/clock.h"
 #include "common/text.h"

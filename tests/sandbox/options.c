@@ -89,11 +89,12 @@ static bool read_topic(struct options *options, const char *text)
            put_topic(options, text, size, (int)partitions);
 }
 
-/* The next part up to a colon, into `part`; what is left, or NULL at the end. */
+/* The next part up to a colon, into `part` (empty when it does not fit, which nobody accepts); what
+ * is left, or NULL at the end. */
 static const char *next_part(const char *text, char part[CREDENTIAL_TEXT_SIZE])
 {
     size_t size = strcspn(text, ":");
-    snprintf(part, CREDENTIAL_TEXT_SIZE, "%.*s", (int)size, text);
+    snprintf(part, CREDENTIAL_TEXT_SIZE, "%.*s", size < CREDENTIAL_TEXT_SIZE ? (int)size : 0, text);
     return text[size] == ':' ? text + size + 1 : NULL;
 }
 

@@ -4,8 +4,7 @@
  *   web ─▶ control                        paths under /sandbox
  *   web ─▶ terra ─▶ faults ─▶ latency ─▶ recorder ─▶ web     everything else
  *
- * The object store behind event pointers, and the events themselves, will be further parts beside
- * terra, with paths of their own in sandbox_on_request.
+ * A further part stands beside terra, with paths of its own in sandbox_on_request.
  */
 #ifndef SANDBOX_SANDBOX_H
 #define SANDBOX_SANDBOX_H

@@ -768,7 +768,8 @@ def test_ends_with_its_parent():
 
 @pytest.mark.parametrize("arguments", [
     ["--http-port", "70000"], ["--topic", "x"], ["--topic", ":4"], ["--topic", "x:0"], ["--credential", "a:b"],
-    ["--credential", "a:b:c:what"], ["--public-url", "ftp://x"], ["--listen", "localhost"], ["stray"], ["--what"],
+    ["--credential", "a:b:c:what"],
+    ["--credential", "a:b:" + "c" * 300], ["--public-url", "ftp://x"], ["--listen", "localhost"], ["stray"], ["--what"],
 ])
 def test_wrong_options(arguments):
     result = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True)
