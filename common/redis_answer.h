@@ -1,6 +1,6 @@
 /*
- * redis_answer: what hiredis read, as the struct redis_answer of redis_client.h. For the files of the Redis
- * client only.
+ * redis_answer: what hiredis read, as the struct redis_answer of redis_client.h. For the files of
+ * the Redis client only.
  */
 #ifndef COMMON_REDIS_ANSWER_H
 #define COMMON_REDIS_ANSWER_H

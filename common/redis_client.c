@@ -2,9 +2,9 @@
  * redis_client: see redis_client.h.
  *
  * A command is in exactly one of three lists: `waiting` for the first connection, `pending` for its
- * answer (in the order of sending, which is the order of Redis' answers), or `failed`, to be told in
- * the next turn. One timer serves all of them: it is set to the earliest expiry and never touched when
- * a command is answered.
+ * answer (in the order of sending, which is the order of Redis' answers), or `failed`, to be told
+ * in the next turn. One timer serves all of them: it is set to the earliest expiry and never
+ * touched when a command is answered.
  */
 #include "common/redis_client.h"
 
@@ -26,6 +26,7 @@
 #include "common/text.h"
 
 #define RECONNECT_BASE_US (100 * CLOCK_US_PER_MS)
+#define LATE_READS_MAX 64 /* of 16 KiB each */
 
 enum client_state {
     STATE_PAUSING,    /* until the next attempt */
@@ -75,7 +76,6 @@ struct redis_client {
     int64_t expiry_us;
 };
 
-static void start_attempt(struct redis_client *client);
 static void try_next_address(struct redis_client *client, const struct redis_loss *loss);
 
 static uint64_t milliseconds_up(int64_t duration_us)
@@ -221,13 +221,24 @@ static size_t expire_list(struct redis_client *client, struct redis_command **li
 
 static void lose_connection(struct redis_client *client, const struct redis_loss *loss);
 
+/* Timers run before the sockets are looked at. After this process itself stood still, the answers
+ * lie in the socket, and it would be wrong to blame Redis. */
+static void take_what_came(struct redis_client *client)
+{
+    for (int reads = 0; reads < LATE_READS_MAX; reads++) {
+        const struct redis_command *first = client->pending;
+        if (client->state != STATE_CONNECTED || !first)
+            return;
+        redis_connection_read(client->connection);
+        if (client->pending == first)
+            return; /* nothing more had come */
+    }
+}
+
 static void on_expiry(uv_timer_t *timer)
 {
     struct redis_client *client = timer->data;
-    /* Timers run before the sockets are looked at. After this process itself stood still, the answers lie in
-     * the socket, and it would be wrong to blame Redis. */
-    if (client->state == STATE_CONNECTED && client->pending)
-        redis_connection_read(client->connection);
+    take_what_came(client);
     if (client->state == STATE_CLOSING)
         return;
 
@@ -235,7 +246,8 @@ static void on_expiry(uv_timer_t *timer)
     expire_list(client, &client->waiting, now_us);
     if (expire_list(client, &client->pending, now_us) == 0)
         return;
-    /* The late answers must not be taken for those of later commands: only a new connection is sure. */
+    /* The late answers must not be taken for those of later commands: only a new connection is
+     * sure. */
     struct redis_loss loss = {.reason = "a command was not answered in time; connecting anew",
         .advice = "find out what keeps Redis busy, or the network between"};
     lose_connection(client, &loss);
@@ -255,8 +267,7 @@ static void pause_before_attempt(struct redis_client *client)
 {
     const struct backoff backoff = {RECONNECT_BASE_US, client->options.reconnect_max_us};
     client->attempts++;
-    set_step(
-        client, STATE_PAUSING, backoff_delay_us(&backoff, client->attempts, backoff_random()));
+    set_step(client, STATE_PAUSING, backoff_delay_us(&backoff, client->attempts, backoff_random()));
 }
 
 static void lose_connection(struct redis_client *client, const struct redis_loss *loss)

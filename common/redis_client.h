@@ -13,18 +13,19 @@
  *  - commands sent in one turn of the loop leave in one write;
  *  - at most REDIS_COMMANDS_MAX commands wait; one too many is REDIS_UNAVAILABLE in the next turn.
  *
- * URLs: redis://[[user]:password@]host[:port][/database], rediss:// (TLS; only where hiredis has it),
- * unix:///path[?db=n]. User and password percent-decoded.
+ * URLs: redis://[[user]:password@]host[:port][/database], rediss:// (TLS; only where hiredis has
+ * it), unix:///path[?db=n]. User and password percent-decoded.
  *
  * Ownership: arguments are copied into the connection at once. The command belongs to the caller
  * and stays valid until on_answer has been called; answers live only during on_answer.
  *
- * Life cycle: redis_client_new, which waits for nothing; redis_client_close, after which the commands
- * that still wait are answered REDIS_UNAVAILABLE in the next turn and the client frees itself. Run the
- * loop until it has no handles left before freeing what the callbacks use. Both redis_client_send and
- * redis_client_close may be called from any callback.
+ * Life cycle: redis_client_new, which waits for nothing; redis_client_close, after which the
+ * commands that still wait are answered REDIS_UNAVAILABLE in the next turn and the client frees
+ * itself. Run the loop until it has no handles left before freeing what the callbacks use. Both
+ * redis_client_send and redis_client_close may be called from any callback.
  *
- * SIGPIPE is ignored in the whole process from redis_client_new on, since hiredis writes with write(2).
+ * SIGPIPE is ignored in the whole process from redis_client_new on, since hiredis writes with
+ * write(2).
  */
 #ifndef COMMON_REDIS_CLIENT_H
 #define COMMON_REDIS_CLIENT_H
@@ -42,8 +43,8 @@
 struct redis_client;
 
 enum redis_outcome {
-    REDIS_ANSWERED,    /* Redis answered, not with an error */
-    REDIS_ERROR,       /* Redis answered with an error: text says which (NOAUTH, READONLY, LOADING, …) */
+    REDIS_ANSWERED, /* Redis answered, not with an error */
+    REDIS_ERROR, /* Redis answered with an error: text says which (NOAUTH, READONLY, LOADING, …) */
     REDIS_TIMEOUT,     /* no answer in time */
     REDIS_UNAVAILABLE, /* not connected, or the connection broke before the answer */
 };
@@ -52,18 +53,19 @@ enum redis_kind { REDIS_NIL, REDIS_TEXT, REDIS_INTEGER, REDIS_ARRAY };
 
 struct redis_answer {
     enum redis_outcome outcome;
-    enum redis_kind kind;   /* REDIS_NIL unless REDIS_ANSWERED */
-    int64_t integer;        /* REDIS_INTEGER; for REDIS_ARRAY the number of items */
-    const char *text;       /* REDIS_TEXT, and the message of REDIS_ERROR; NUL-terminated; else "" */
+    enum redis_kind kind; /* REDIS_NIL unless REDIS_ANSWERED */
+    int64_t integer;      /* REDIS_INTEGER; for REDIS_ARRAY the number of items */
+    const char *text;     /* REDIS_TEXT, and the message of REDIS_ERROR; NUL-terminated; else "" */
     size_t text_size;
-    const void *reply;      /* for redis_answer_item only */
+    const void *reply; /* for redis_answer_item only */
 };
 
 struct redis_client_options {
     const char *url;
-    int64_t connect_timeout_us; /* for the name, and for each address up to the answer to AUTH and SELECT */
+    int64_t connect_timeout_us; /* for the name, and for each address up to the answer to AUTH and
+                                   SELECT */
     int64_t reconnect_max_us;   /* the cap of the backoff */
-    const char *ca_file;      /* for rediss://; NULL: the system's */
+    const char *ca_file;        /* for rediss://; NULL: the system's */
     /* Told when the connection comes up (after AUTH and SELECT) and when it goes; not by
      * redis_client_close. May be NULL. */
     void (*on_connection)(void *context, bool connected);
@@ -88,7 +90,8 @@ struct redis_script {
     const char *sha1;
 };
 
-/* RESULT_REJECT with a message in `error` when the URL cannot be used; the message never holds the password. */
+/* RESULT_REJECT with a message in `error` when the URL cannot be used; the message never holds the
+ * password. */
 enum result redis_client_new(uv_loop_t *loop, const struct redis_client_options *options,
     struct redis_client **client, char *error, size_t error_size) MUST_CHECK;
 void redis_client_close(struct redis_client *client);
@@ -98,14 +101,16 @@ bool redis_client_connected(const struct redis_client *client);
 void redis_client_send(struct redis_client *client, struct redis_command *command,
     int64_t timeout_us, size_t count, const char *const *arguments, const size_t *sizes);
 
-/* EVALSHA, and by itself EVAL where the server does not know the script yet. `count` arguments, of which
- * the first `keys` are keys; the texts, like the script, must stay valid until on_answer has been called,
- * unlike those of redis_client_send (the arrays need not). At most REDIS_ARGUMENTS_MAX - 3. */
+/* EVALSHA, and by itself EVAL where the server does not know the script yet. `count` arguments, of
+ * which the first `keys` are keys; the texts, like the script, must stay valid until on_answer has
+ * been called, unlike those of redis_client_send (the arrays need not). At most REDIS_ARGUMENTS_MAX
+ * - 3. */
 void redis_client_run_script(struct redis_client *client, struct redis_command *command,
     int64_t timeout_us, const struct redis_script *script, size_t keys, size_t count,
     const char *const *arguments, const size_t *sizes);
 
-/* Item `index` of an array answer, as an answer of its own. An item that is an error has REDIS_ERROR. */
+/* Item `index` of an array answer, as an answer of its own. An item that is an error has
+ * REDIS_ERROR. */
 struct redis_answer redis_answer_item(const struct redis_answer *answer, size_t index);
 
 #endif

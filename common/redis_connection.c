@@ -6,6 +6,10 @@
 #include <hiredis/hiredis.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/memory.h"
@@ -37,8 +41,8 @@ struct redis_connection {
     struct redis_tls *tls;
     struct redis_connection_handlers handlers;
 
-    int socket;            /* ours until hiredis has it, then -1 */
-    redisContext *redis;   /* from the moment the socket is connected */
+    int socket;             /* ours until hiredis has it, then -1 */
+    redisContext *redis;    /* from the moment the socket is connected */
     struct ssl_st *session; /* owned by redis */
 
     enum greeting greetings[GREETINGS_MAX]; /* sent, in order */
@@ -91,8 +95,8 @@ static void on_handle_closed(uv_handle_t *handle)
 
 void redis_connection_close(struct redis_connection *connection)
 {
-    /* The descriptor is given back below, and its number soon belongs to somebody else: the poll must have
-     * let go of it before. */
+    /* The descriptor is given back below, and its number soon belongs to somebody else: the poll
+     * must have let go of it before. */
     stop(connection);
     uv_close((uv_handle_t *)&connection->poll, on_handle_closed);
     uv_close((uv_handle_t *)&connection->flush, on_handle_closed);
@@ -162,7 +166,8 @@ void redis_formatted_free(struct redis_formatted *formatted)
 void redis_connection_send_formatted(
     struct redis_connection *connection, const struct redis_formatted *formatted)
 {
-    if (redisAppendFormattedCommand(connection->redis, formatted->text, formatted->size) != REDIS_OK)
+    if (redisAppendFormattedCommand(connection->redis, formatted->text, formatted->size) !=
+        REDIS_OK)
         abort(); /* out of memory only */
     schedule_flush(connection);
 }
@@ -181,7 +186,8 @@ static void greet(struct redis_connection *connection)
     const struct redis_url *url = connection->url;
     connection->state = STATE_GREETING;
     if (url->user)
-        send_greeting(connection, GREETING_AUTH, 3, (const char *[]){"AUTH", url->user, url->password});
+        send_greeting(
+            connection, GREETING_AUTH, 3, (const char *[]){"AUTH", url->user, url->password});
     else if (url->password)
         send_greeting(connection, GREETING_AUTH, 2, (const char *[]){"AUTH", url->password});
     if (url->database != 0) {
@@ -213,7 +219,8 @@ static void set_refusal(struct redis_loss *loss, enum greeting greeting, const c
         return;
     }
     if (greeting == GREETING_AUTH) {
-        /* The first word only: a Redis without AUTH answers with the arguments it did not understand. */
+        /* The first word only: a Redis without AUTH answers with the arguments it did not
+         * understand. */
         snprintf(reason, sizeof reason, "Redis refused AUTH (%.*s)",
             (int)strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"), text);
         set_loss(loss, true, reason, ADVICE_CREDENTIALS);
@@ -280,8 +287,9 @@ void redis_connection_read(struct redis_connection *connection)
 
 static void shake_hands(struct redis_connection *connection)
 {
-    struct redis_loss loss = {.refused = true, .advice = "check the host in the Redis URL, its "
-                                                         "certificate, and the CA file"};
+    struct redis_loss loss = {.refused = true,
+        .advice = "check the host in the Redis URL, its "
+                  "certificate, and the CA file"};
     switch (redis_tls_handshake(connection->session, loss.reason, sizeof loss.reason)) {
     case REDIS_TLS_DONE:
         arm(connection, UV_READABLE);
@@ -322,7 +330,8 @@ static void finish_connect(struct redis_connection *connection)
         return;
     }
     if (!connection->url->socket_path) {
-        /* Our writes are whole batches; and a peer that is gone is noticed while nothing is sent. */
+        /* Our writes are whole batches; and a peer that is gone is noticed while nothing is sent.
+         */
         setsockopt(connection->socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         setsockopt(connection->socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     }
@@ -376,7 +385,8 @@ static int open_socket(const struct redis_connection_options *options, struct re
     int descriptor =
         socket(options->address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (descriptor >= 0) {
-        if (connect(descriptor, options->address, options->address_size) == 0 || errno == EINPROGRESS)
+        if (connect(descriptor, options->address, options->address_size) == 0 ||
+            errno == EINPROGRESS)
             return descriptor;
         set_loss(loss, false, strerror(errno), ADVICE_REACHABLE);
         close(descriptor);

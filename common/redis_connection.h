@@ -2,12 +2,13 @@
  * redis_connection: one connection to one address of a Redis, from connect(2) to its end; never
  * reconnected. For redis_client, which has the queue, the time limits and the next attempt.
  *
- * In order: socket, TLS (rediss://), AUTH, SELECT, else a PING; then it is ready. On the loop it is one
- * uv_poll that stays armed for reading; it is armed for writing only while the socket is full. What
- * is sent in one turn of the loop is written in one go before the loop sleeps.
+ * In order: socket, TLS (rediss://), AUTH, SELECT, else a PING; then it is ready. On the loop it is
+ * one uv_poll that stays armed for reading; it is armed for writing only while the socket is full.
+ * What is sent in one turn of the loop is written in one go before the loop sleeps.
  *
- * hiredis is used as a codec over our own socket, without redisAsyncContext: that of 0.14 aborts the process on a
- * reply nobody asked for, allocates for each command, and calls back while it is being freed.
+ * hiredis is used as a codec over our own socket, without redisAsyncContext: that of 0.14 aborts
+ * the process on a reply nobody asked for, allocates for each command, and calls back while it is
+ * being freed.
  */
 #ifndef COMMON_REDIS_CONNECTION_H
 #define COMMON_REDIS_CONNECTION_H
@@ -23,8 +24,8 @@
 
 struct redis_connection;
 
-/* Why a connection ended. The texts are fit for a log: what Redis says to AUTH may quote the password
- * and is never in them. */
+/* Why a connection ended. The texts are fit for a log: what Redis says to AUTH may quote the
+ * password and is never in them. */
 struct redis_loss {
     bool refused; /* Redis is there and will not have us: other addresses are not tried */
     char reason[256];
@@ -67,8 +68,8 @@ void redis_formatted_free(struct redis_formatted *formatted); /* NULL is fine */
 void redis_connection_send_formatted(
     struct redis_connection *connection, const struct redis_formatted *formatted);
 
-/* Takes in what the kernel has for us now, so that answers which came while this process stood still
- * are not called late. */
+/* Takes in what the kernel has for us now, so that answers which came while this process stood
+ * still are not called late. */
 void redis_connection_read(struct redis_connection *connection);
 
 /* How far it has come, to say what was not in time. */

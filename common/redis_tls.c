@@ -1,6 +1,8 @@
 /* redis_tls: see redis_tls.h. */
 #include "common/redis_tls.h"
 
+#include <stdio.h>
+
 #ifdef HAVE_HIREDIS_SSL
 
 #include <arpa/inet.h>
@@ -10,13 +12,16 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "common/memory.h"
 
 struct redis_tls {
     SSL_CTX *context;
     char *host;
-    bool host_is_address; /* no server name is sent then, and the certificate must hold the address */
+    bool host_is_address; /* no server name is sent then, and the certificate must hold the address
+                           */
 };
 
 static bool is_address(const char *host)
@@ -38,7 +43,8 @@ struct redis_tls *redis_tls_new(
     ERR_clear_error();
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     if (!context || !load_authorities(context, ca_file)) {
-        snprintf(error, error_size, "TLS to Redis: the certificate authorities cannot be loaded%s%s",
+        snprintf(error, error_size,
+            "TLS to Redis: the certificate authorities cannot be loaded%s%s",
             ca_file ? " from " : "", ca_file ? ca_file : "");
         SSL_CTX_free(context);
         ERR_clear_error();
@@ -70,7 +76,8 @@ static bool expect_host(const struct redis_tls *tls, SSL *session)
     if (tls->host_is_address)
         return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session), tls->host) == 1;
     SSL_set_hostflags(session, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    return SSL_set_tlsext_host_name(session, tls->host) == 1 && SSL_set1_host(session, tls->host) == 1;
+    return SSL_set_tlsext_host_name(session, tls->host) == 1 &&
+           SSL_set1_host(session, tls->host) == 1;
 }
 
 struct ssl_st *redis_tls_start(
@@ -92,7 +99,8 @@ struct ssl_st *redis_tls_start(
     return session;
 }
 
-static void describe_failure(SSL *session, int problem, int error_number, char *error, size_t error_size)
+static void describe_failure(
+    SSL *session, int problem, int error_number, char *error, size_t error_size)
 {
     long verified = SSL_get_verify_result(session);
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
@@ -129,7 +137,8 @@ struct redis_tls *redis_tls_new(
     (void)host;
     (void)ca_file;
     snprintf(error, error_size,
-        "rediss:// (TLS to Redis) is not in this build: it needs hiredis 1.0 or newer with its TLS library");
+        "rediss:// (TLS to Redis) is not in this build: it needs hiredis 1.0 or newer with its TLS "
+        "library");
     return NULL;
 }
 

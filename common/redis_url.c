@@ -2,6 +2,7 @@
 #include "common/redis_url.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -70,7 +71,8 @@ static const char *parse_scheme(const char *text, struct redis_url *url, bool *u
     static const struct {
         const char *prefix;
         bool tls, unix_socket;
-    } schemes[] = {{"redis://", false, false}, {"rediss://", true, false}, {"unix://", false, true}};
+    } schemes[] = {
+        {"redis://", false, false}, {"rediss://", true, false}, {"unix://", false, true}};
 
     for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
         size_t size = strlen(schemes[i].prefix);
@@ -147,8 +149,8 @@ static const char *parse_host(struct part authority, struct redis_url *url)
             return "the port is not a number from 1 to 65535";
     }
     url->host = memory_copy(host.start, host.size);
-    snprintf(url->label, sizeof(url->label), strchr(url->host, ':') ? "[%s]:%d" : "%s:%d", url->host,
-        url->port);
+    snprintf(url->label, sizeof(url->label), strchr(url->host, ':') ? "[%s]:%d" : "%s:%d",
+        url->host, url->port);
     return NULL;
 }
 
@@ -197,7 +199,8 @@ static const char *check_characters(const char *text)
         return "it is too long";
     for (const char *character = text; *character; character++) {
         if (*character <= ' ' || *character > '~')
-            return "blanks, control characters and characters outside ASCII must be percent-encoded";
+            return "blanks, control characters and characters outside ASCII must be "
+                   "percent-encoded";
     }
     if (strchr(text, '#'))
         return "there is a '#'; in a password write %23";
@@ -219,7 +222,8 @@ static const char *parse(const char *text, struct redis_url *url)
     struct part authority = {rest, strcspn(rest, "/?")};
     const char *path = rest + authority.size;
     if (strchr(path, '@'))
-        return "there is an '@' behind the host; in a password write '/' as %2F, '?' as %3F, '@' as %40";
+        return "there is an '@' behind the host; in a password write '/' as %2F, '?' as %3F, '@' "
+               "as %40";
 
     const char *at = memrchr(authority.start, '@', authority.size);
     if (at) {
@@ -236,8 +240,7 @@ static const char *parse(const char *text, struct redis_url *url)
     return problem ? problem : parse_path(path, unix_socket, url);
 }
 
-enum result redis_url_parse(
-    const char *text, struct redis_url *url, char *error, size_t error_size)
+enum result redis_url_parse(const char *text, struct redis_url *url, char *error, size_t error_size)
 {
     *url = (struct redis_url){0};
     const char *problem = parse(text, url);

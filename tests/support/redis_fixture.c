@@ -71,7 +71,8 @@ void redis_fixture_open_with(
         complete.connect_timeout_us = CLOCK_US_PER_SECOND / 2;
     if (complete.reconnect_max_us == 0)
         complete.reconnect_max_us = 50 * CLOCK_US_PER_MS;
-    if (redis_client_new(&fixture->loop, &complete, &fixture->client, error, sizeof error) != RESULT_OK)
+    if (redis_client_new(&fixture->loop, &complete, &fixture->client, error, sizeof error) !=
+        RESULT_OK)
         fail_msg("%s", error);
 }
 
@@ -123,7 +124,8 @@ void redis_fixture_wait_connected(struct redis_fixture *fixture)
         uv_run(&fixture->loop, UV_RUN_ONCE);
 }
 
-void redis_fixture_wait_times(struct redis_fixture *fixture, const unsigned *counter, unsigned times)
+void redis_fixture_wait_times(
+    struct redis_fixture *fixture, const unsigned *counter, unsigned times)
 {
     while (*counter < times)
         uv_run(&fixture->loop, UV_RUN_ONCE);
@@ -150,7 +152,8 @@ static void on_answer(struct redis_command *command, const struct redis_answer *
     probe->kind = answer->kind;
     probe->integer = answer->integer;
     probe->text_size = answer->text_size;
-    size_t kept = answer->text_size < sizeof probe->text ? answer->text_size : sizeof probe->text - 1;
+    size_t kept =
+        answer->text_size < sizeof probe->text ? answer->text_size : sizeof probe->text - 1;
     memcpy(probe->text, answer->text, kept);
     probe->text[kept] = '\0';
     probe->answered_us = clock_monotonic_us();
@@ -199,4 +202,3 @@ void redis_probe_run(struct redis_probe *probe, struct redis_fixture *fixture, c
     redis_probe_send(probe, text);
     redis_probe_wait(probe);
 }
-void redis_fixture_print(void){fprintf(stderr,"%s\n",buf_text(&log_lines));}

@@ -1,6 +1,6 @@
 /*
- * redis_fixture: what the tests of the Redis client share: a loop with a guard against hanging, a client,
- * the log lines, and probes: commands that remember how they were answered.
+ * redis_fixture: what the tests of the Redis client share: a loop with a guard against hanging, a
+ * client, the log lines, and probes: commands that remember how they were answered.
  */
 #ifndef TESTS_SUPPORT_REDIS_FIXTURE_H
 #define TESTS_SUPPORT_REDIS_FIXTURE_H
@@ -44,13 +44,15 @@ void redis_fixture_open_with(
 /* The same, with the URL of the port; path is "" or "/database". */
 void redis_fixture_open_port(struct redis_fixture *fixture, int port, const char *path);
 void redis_fixture_close(struct redis_fixture *fixture);
-/* Closes all; fails the test when the loop does not run dry or a line of the log held the password. */
+/* Closes all; fails the test when the loop does not run dry or a line of the log held the password.
+ */
 void redis_fixture_release(struct redis_fixture *fixture);
 
 void redis_fixture_wait(
     struct redis_fixture *fixture, bool (*condition)(const void *context), const void *context);
 void redis_fixture_wait_connected(struct redis_fixture *fixture);
-void redis_fixture_wait_times(struct redis_fixture *fixture, const unsigned *counter, unsigned times);
+void redis_fixture_wait_times(
+    struct redis_fixture *fixture, const unsigned *counter, unsigned times);
 
 /* How often the text is in the log since redis_fixture_init. */
 unsigned redis_fixture_logged(const char *text);
@@ -63,5 +65,4 @@ void redis_probe_wait(struct redis_probe *probe);
 /* One command from start to end. */
 void redis_probe_run(struct redis_probe *probe, struct redis_fixture *fixture, const char *text);
 
-void redis_fixture_print(void);
 #endif

@@ -26,8 +26,7 @@
 static int free_port(void)
 {
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
     assert_int_equal(bind(listener, (struct sockaddr *)&address, size), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
@@ -40,8 +39,10 @@ static void make_certificates(const struct redis_server *server)
 {
     static const char script[] =
         "cd \"$0\" && exec >openssl.log 2>&1 &&"
-        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem &&"
-        "openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key.pem -out request.pem &&"
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem "
+        "&&"
+        "openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key.pem -out request.pem "
+        "&&"
         "echo subjectAltName=DNS:localhost >names &&"
         "openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2"
         " -extfile names -out cert.pem";
@@ -69,12 +70,13 @@ static void exec_server(const struct redis_server *server)
 {
     char port[8];
     snprintf(port, sizeof port, "%d", server->port);
-    const char *arguments[48] = {"redis-server", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-        "--dir", server->folder, "--unixsocket", server->socket_path};
+    const char *arguments[48] = {"redis-server", "--bind", "127.0.0.1", "--save", "",
+        "--appendonly", "no", "--dir", server->folder, "--unixsocket", server->socket_path};
     size_t count = 11;
     if (server->tls) {
         const char *const tls[] = {"--port", "0", "--tls-port", port, "--tls-cert-file", "cert.pem",
-            "--tls-key-file", "key.pem", "--tls-ca-cert-file", "ca.pem", "--tls-auth-clients", "no"};
+            "--tls-key-file", "key.pem", "--tls-ca-cert-file", "ca.pem", "--tls-auth-clients",
+            "no"};
         memcpy(arguments + count, tls, sizeof tls);
         count += sizeof tls / sizeof tls[0];
     } else {
@@ -153,8 +155,7 @@ void redis_server_thaw(struct redis_server *server)
     kill(server->pid, SIGCONT);
 }
 
-static int remove_entry(
-    const char *path, const struct stat *status, int type, struct FTW *position)
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *position)
 {
     (void)status;
     (void)type;

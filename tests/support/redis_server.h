@@ -1,6 +1,6 @@
 /*
- * redis_server: a real redis-server for a test, in a temporary folder of its own, on a free loopback port
- * and a unix socket. It dies with the test. What goes wrong fails the test.
+ * redis_server: a real redis-server for a test, in a temporary folder of its own, on a free
+ * loopback port and a unix socket. It dies with the test. What goes wrong fails the test.
  */
 #ifndef TESTS_SUPPORT_REDIS_SERVER_H
 #define TESTS_SUPPORT_REDIS_SERVER_H
@@ -14,9 +14,11 @@ struct redis_server {
     int port; /* 0 before the first start */
     char folder[64];
     char socket_path[96];
-    /* Set before redis_server_start: further arguments, such as "--requirepass", "secret"; NULL at the end. */
+    /* Set before redis_server_start: further arguments, such as "--requirepass", "secret"; NULL at
+     * the end. */
     const char *arguments[REDIS_SERVER_ARGUMENTS_MAX + 1];
-    bool tls; /* the port speaks TLS, with a certificate for "localhost" signed by <folder>/ca.pem */
+    bool
+        tls; /* the port speaks TLS, with a certificate for "localhost" signed by <folder>/ca.pem */
 
     pid_t pid; /* 0: not running */
 };

@@ -1,8 +1,8 @@
 /*
  * redis_stub: a scripted Redis on the test's own loop, for what the real one does not do on demand:
  * answers in pieces, too late, unasked, or garbage. It accepts on a free loopback port and hands
- * what it receives to the test. Each thing that happens to it ends the current uv_run, so that a test
- * sees it at once.
+ * what it receives to the test. Each thing that happens to it ends the current uv_run, so that a
+ * test sees it at once.
  */
 #ifndef TESTS_SUPPORT_REDIS_STUB_H
 #define TESTS_SUPPORT_REDIS_STUB_H

@@ -151,7 +151,8 @@ static void test_order_of_many(void **state)
     const char *arguments[] = {"INCR", "order"};
     for (size_t i = 0; i < PIPELINED; i++) {
         commands[i] = (struct redis_command){.on_answer = check_order, .context = &order};
-        redis_client_send(fixture.client, &commands[i], 20 * CLOCK_US_PER_SECOND, 2, arguments, NULL);
+        redis_client_send(
+            fixture.client, &commands[i], 20 * CLOCK_US_PER_SECOND, 2, arguments, NULL);
     }
     redis_fixture_wait_times(&fixture, &order.answered, PIPELINED);
     redis_fixture_release(&fixture);
@@ -171,7 +172,8 @@ static void test_large_value(void **state)
     const char *arguments[] = {"SET", "large", value};
     const size_t sizes[] = {3, 5, size};
     redis_probe_init(&probe, &fixture);
-    redis_client_send(fixture.client, &probe.command, 20 * CLOCK_US_PER_SECOND, 3, arguments, sizes);
+    redis_client_send(
+        fixture.client, &probe.command, 20 * CLOCK_US_PER_SECOND, 3, arguments, sizes);
     free(value); /* copied */
     redis_probe_run(&after, &fixture, "STRLEN large");
     assert_int_equal(probe.times, 1);
@@ -365,250 +367,6 @@ static void test_send_in_connection(void **state)
     redis_server_end(&server);
 }
 
-/* ---- credentials, databases, addresses ---- */
-
-/* The URL is made of what is before the port and what is behind it. */
-static void expect_refusal(const char *before, int port, const char *behind, const char *reason)
-{
-    struct redis_fixture fixture;
-    struct redis_probe probe;
-    char url[256];
-    snprintf(url, sizeof url, "%s:%d%s", before, port, behind);
-    redis_fixture_init(&fixture);
-    redis_fixture_open(&fixture, url);
-    redis_probe_run(&probe, &fixture, "PING");
-    assert_int_equal(probe.outcome, REDIS_UNAVAILABLE);
-    int64_t until_us = clock_monotonic_us() + 300 * MS; /* in which it tries again and again */
-    while (clock_monotonic_us() < until_us)
-        uv_run(&fixture.loop, UV_RUN_ONCE);
-    if (redis_fixture_logged(reason) != 1)
-        fail_msg("%u lines say \"%s\"", redis_fixture_logged(reason), reason);
-    redis_fixture_print();
-    assert_int_equal(redis_fixture_logged("advice"), 1);
-    assert_int_equal(fixture.ups, 0);
-    redis_fixture_release(&fixture);
-}
-
-static void expect_access(const char *before, int port, const char *behind)
-{
-    struct redis_fixture fixture;
-    struct redis_probe probe;
-    char url[256];
-    snprintf(url, sizeof url, "%s:%d%s", before, port, behind);
-    redis_fixture_init(&fixture);
-    redis_fixture_open(&fixture, url);
-    redis_probe_run(&probe, &fixture, "PING");
-    assert_string_equal(probe.text, "PONG");
-    redis_fixture_release(&fixture);
-}
-
-static void test_password(void **state)
-{
-    (void)state;
-    struct redis_server server = {.arguments = {"--requirepass", "s3cr3t p/w@:%\xc3\xa4", "--user", "ann",
-                                      "on", ">s3cr3tann", "~*", "+@all"}};
-    redis_server_start(&server);
-    expect_access("redis://:s3cr3t%20p%2Fw%40%3a%25%c3%A4@127.0.0.1", server.port, "");
-    expect_access("redis://default:s3cr3t%20p%2Fw%40%3a%25%c3%A4@127.0.0.1", server.port, "");
-    expect_access("redis://ann:s3cr3tann@127.0.0.1", server.port, "/3");
-    expect_refusal("redis://:s3cr3t@127.0.0.1", server.port, "", "WRONGPASS");
-    expect_refusal("redis://ann:s3cr3t@127.0.0.1", server.port, "", "WRONGPASS");
-    expect_refusal("redis://127.0.0.1", server.port, "", "NOAUTH");
-    expect_refusal("redis://127.0.0.1", server.port, "/2", "NOAUTH");
-    redis_server_end(&server);
-}
-
-/* Such a Redis quotes what it did not understand: the password. */
-static void test_password_is_never_quoted(void **state)
-{
-    (void)state;
-    struct redis_server server = {.arguments = {"--rename-command", "AUTH", ""}};
-    redis_server_start(&server);
-    expect_refusal("redis://:s3cr3t@127.0.0.1", server.port, "", "Redis refused AUTH (ERR)");
-    redis_server_end(&server);
-}
-
-/* A refusal ends when the password of the server is put right. */
-static void test_password_put_right(void **state)
-{
-    (void)state;
-    struct redis_fixture fixture, operator_fixture;
-    struct redis_probe probe;
-    struct redis_server server = {.arguments = {"--requirepass", "s3cr3t-old"}};
-    char url[128];
-    redis_server_start(&server);
-    redis_fixture_init(&fixture);
-    snprintf(url, sizeof url, "redis://:s3cr3t-new@127.0.0.1:%d", server.port);
-    redis_fixture_open(&fixture, url);
-    redis_probe_run(&probe, &fixture, "PING");
-    assert_int_equal(probe.outcome, REDIS_UNAVAILABLE);
-    assert_int_equal(redis_fixture_logged("WRONGPASS"), 1);
-
-    redis_fixture_init(&operator_fixture);
-    snprintf(url, sizeof url, "redis://:s3cr3t-old@127.0.0.1:%d", server.port);
-    redis_fixture_open(&operator_fixture, url);
-    redis_probe_run(&probe, &operator_fixture, "CONFIG SET requirepass s3cr3t-new");
-    assert_string_equal(probe.text, "OK");
-    redis_fixture_wait_connected(&fixture);
-    assert_int_equal(redis_fixture_logged("Redis is back"), 1);
-    redis_fixture_release(&operator_fixture);
-    redis_fixture_release(&fixture);
-    redis_server_end(&server);
-}
-
-static void test_database(void **state)
-{
-    (void)state;
-    struct redis_fixture fixture;
-    struct redis_probe probe;
-    open_common(&fixture);
-    redis_fixture_close(&fixture);
-    redis_fixture_open_port(&fixture, common_server.port, "/5");
-    redis_probe_run(&probe, &fixture, "SET where five");
-    redis_fixture_close(&fixture);
-    redis_fixture_open_port(&fixture, common_server.port, "");
-    redis_probe_run(&probe, &fixture, "GET where");
-    assert_int_equal(probe.kind, REDIS_NIL);
-    redis_probe_run(&probe, &fixture, "SELECT 5");
-    redis_probe_run(&probe, &fixture, "GET where");
-    assert_string_equal(probe.text, "five");
-    redis_fixture_release(&fixture);
-    expect_refusal("redis://127.0.0.1", common_server.port, "/99", "DB index is out of range");
-}
-
-static void test_unix_socket(void **state)
-{
-    (void)state;
-    struct redis_fixture fixture;
-    struct redis_probe probe;
-    char url[160];
-    redis_fixture_init(&fixture);
-    snprintf(url, sizeof url, "unix://%s?db=4", common_server.socket_path);
-    redis_fixture_open(&fixture, url);
-    redis_probe_run(&probe, &fixture, "CLIENT INFO");
-    assert_non_null(strstr(probe.text, " db=4 "));
-    redis_fixture_release(&fixture);
-
-    redis_fixture_init(&fixture);
-    redis_fixture_open(&fixture, "unix:///nowhere/redis.sock");
-    redis_probe_run(&probe, &fixture, "PING");
-    assert_int_equal(probe.outcome, REDIS_UNAVAILABLE);
-    assert_int_equal(redis_fixture_logged("No such file"), 1);
-    redis_fixture_release(&fixture);
-}
-
-/* "localhost" may resolve to ::1 first, where nobody listens. */
-static void test_addresses_in_turn(void **state)
-{
-    (void)state;
-    expect_access("redis://localhost", common_server.port, "");
-}
-
-static void test_name_that_does_not_resolve(void **state)
-{
-    (void)state;
-    struct redis_fixture fixture;
-    struct redis_probe probes[3];
-    redis_fixture_init(&fixture);
-    redis_fixture_open(&fixture, "redis://no-such-host.invalid");
-    for (size_t i = 0; i < 3; i++) {
-        redis_probe_init(&probes[i], &fixture);
-        redis_probe_send(&probes[i], "PING");
-    }
-    redis_probe_wait(&probes[2]);
-    assert_int_equal(probes[0].outcome, REDIS_UNAVAILABLE);
-    assert_int_equal(probes[2].outcome, REDIS_UNAVAILABLE);
-    assert_int_equal(redis_fixture_logged("Redis is away"), 1);
-    redis_fixture_release(&fixture);
-}
-
-static void test_max_clients(void **state)
-{
-    (void)state;
-    struct redis_fixture first, second;
-    struct redis_probe probe;
-    struct redis_server server = {.arguments = {"--maxclients", "1"}};
-    redis_server_start(&server);
-    redis_fixture_init(&first);
-    redis_fixture_init(&second);
-    redis_fixture_open_port(&first, server.port, "");
-    redis_fixture_wait_connected(&first);
-    redis_fixture_open_port(&second, server.port, "");
-    redis_probe_run(&probe, &second, "PING");
-    assert_int_equal(probe.outcome, REDIS_UNAVAILABLE);
-    assert_int_equal(redis_fixture_logged("as many clients as it allows"), 1);
-    redis_fixture_release(&first);
-    redis_fixture_wait_connected(&second);
-    redis_fixture_release(&second);
-    redis_server_end(&server);
-}
-
-/* ---- TLS, where hiredis has it ---- */
-
-static bool tls_is_there(void)
-{
-    uv_loop_t loop;
-    struct redis_client *client = NULL;
-    char error[256] = "";
-    const struct redis_client_options options = {
-        .url = "rediss://:s3cr3t@localhost", .connect_timeout_us = 1, .reconnect_max_us = 1};
-    uv_loop_init(&loop);
-    bool there = redis_client_new(&loop, &options, &client, error, sizeof error) == RESULT_OK;
-    if (there)
-        redis_client_close(client);
-    else
-        assert_non_null(strstr(error, "not in this build"));
-    uv_run(&loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&loop), 0);
-    return there;
-}
-
-static void test_tls(void **state)
-{
-    (void)state;
-    if (!tls_is_there())
-        skip();
-    struct redis_fixture fixture;
-    struct redis_probe probe;
-    struct redis_server server = {.tls = true};
-    char url[128], ca_file[96];
-    redis_server_start(&server);
-    snprintf(ca_file, sizeof ca_file, "%s/ca.pem", server.folder);
-
-    redis_fixture_init(&fixture);
-    snprintf(url, sizeof url, "rediss://localhost:%d", server.port);
-    redis_fixture_open_with(&fixture, &(struct redis_client_options){.url = url, .ca_file = ca_file});
-    size_t size = (size_t)4 * 1024 * 1024;
-    char *value = memory_new(size);
-    const char *arguments[] = {"SET", "large", value};
-    const size_t sizes[] = {3, 5, size};
-    redis_probe_init(&probe, &fixture);
-    redis_client_send(fixture.client, &probe.command, 20 * CLOCK_US_PER_SECOND, 3, arguments, sizes);
-    free(value);
-    redis_probe_wait(&probe);
-    assert_string_equal(probe.text, "OK");
-    redis_probe_run(&probe, &fixture, "GET large");
-    assert_int_equal(probe.text_size, size);
-    redis_fixture_release(&fixture);
-
-    /* The certificate is for localhost, and signed by nobody the system knows. */
-    const struct {
-        const char *host, *ca_file;
-    } refused[] = {{"127.0.0.1", ca_file}, {"localhost", NULL}};
-    for (size_t i = 0; i < 2; i++) {
-        redis_fixture_init(&fixture);
-        snprintf(url, sizeof url, "rediss://:s3cr3t@%s:%d", refused[i].host, server.port);
-        redis_fixture_open_with(
-            &fixture, &(struct redis_client_options){.url = url, .ca_file = refused[i].ca_file});
-        redis_probe_run(&probe, &fixture, "PING");
-        assert_int_equal(probe.outcome, REDIS_UNAVAILABLE);
-        assert_int_equal(redis_fixture_logged("TLS: "), 1);
-        assert_int_equal(redis_fixture_logged("Redis refuses"), 1);
-        redis_fixture_release(&fixture);
-    }
-    redis_server_end(&server);
-}
-
 /* ---- a server that goes, stalls, comes back ---- */
 
 #define IN_FLIGHT 50
@@ -754,15 +512,6 @@ int main(void)
         cmocka_unit_test(test_send_in_answer),
         cmocka_unit_test(test_close_in_answer),
         cmocka_unit_test(test_send_in_connection),
-        cmocka_unit_test(test_password),
-        cmocka_unit_test(test_password_is_never_quoted),
-        cmocka_unit_test(test_password_put_right),
-        cmocka_unit_test(test_database),
-        cmocka_unit_test(test_unix_socket),
-        cmocka_unit_test(test_addresses_in_turn),
-        cmocka_unit_test(test_name_that_does_not_resolve),
-        cmocka_unit_test(test_max_clients),
-        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_kill_and_restart),
         cmocka_unit_test(test_freeze_and_thaw),
         cmocka_unit_test(test_started_later),

@@ -1,4 +1,5 @@
-/* redis_client and redis_connection against a scripted Redis that does what the real one does not on demand. */
+/* redis_client and redis_connection against a scripted Redis that does what the real one does not
+ * on demand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -287,24 +288,39 @@ static void answer_at_once(struct stub_fixture *fixture, const char *bytes)
     redis_stub_say(&fixture->stub, "+in time\r\n");
 }
 
-/* The answer lies in the socket while this process does not run: Redis is not to blame. */
+#define MANY 2000
+#define LONG_ANSWER "+0123456789012345678901234567890123456789012345678901234567890123\r\n"
+
+static void answer_two_thousand(struct stub_fixture *fixture, const char *bytes)
+{
+    (void)bytes;
+    for (int i = 0; i < MANY; i++)
+        redis_stub_say(&fixture->stub, LONG_ANSWER);
+}
+
+/* The answers lie in the socket, more than one read brings, while this process does not run: Redis
+ * is not to blame. */
 static void test_process_that_stood_still(void **state)
 {
     (void)state;
     struct stub_fixture fixture;
-    struct redis_probe probe;
+    struct redis_probe *probes = memory_new(MANY * sizeof *probes);
     stub_fixture_init(&fixture);
-    fixture.on_command = answer_at_once;
+    fixture.on_command = answer_two_thousand;
     stub_fixture_connect(&fixture);
-    redis_probe_init(&probe, &fixture.base);
-    redis_probe_send_within(&probe, 40 * MS, "GET a");
+    for (size_t i = 0; i < MANY; i++) {
+        redis_probe_init(&probes[i], &fixture.base);
+        redis_probe_send_within(&probes[i], 500 * MS, "GET a");
+    }
     redis_fixture_wait_times(&fixture.base, &fixture.stub.receives, 2);
-    if (probe.times == 0) /* the answer may have been read in the same turn */
-        nanosleep(&(struct timespec){.tv_nsec = 80000000}, NULL);
-    redis_probe_wait(&probe);
-    assert_int_equal(probe.outcome, REDIS_ANSWERED);
+    nanosleep(&(struct timespec){.tv_nsec = 600000000}, NULL);
+    for (size_t i = 0; i < MANY; i++) {
+        redis_probe_wait(&probes[i]);
+        assert_int_equal(probes[i].outcome, REDIS_ANSWERED);
+    }
     assert_int_equal(fixture.base.downs, 0);
     stub_fixture_release(&fixture);
+    free(probes);
 }
 
 /* ---- the greeting ---- */

@@ -121,7 +121,8 @@ static void test_bad(void **state)
         if (redis_url_parse(bad_cases[i].text, &url, error, sizeof error) != RESULT_REJECT)
             fail_msg("\"%s\" was accepted", bad_cases[i].text);
         if (!strstr(error, bad_cases[i].hint))
-            fail_msg("\"%s\": \"%s\" says nothing of %s", bad_cases[i].text, error, bad_cases[i].hint);
+            fail_msg(
+                "\"%s\": \"%s\" says nothing of %s", bad_cases[i].text, error, bad_cases[i].hint);
         assert_null(strstr(error, "s3cr3t"));
         assert_null(url.password);
     }
