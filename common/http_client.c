@@ -19,6 +19,8 @@
 #define BODY_KEPT_BYTES_MAX ((size_t)64 * 1024)
 /* libcurl 8 allocates, and clears, all of this for each request; the least it accepts. */
 #define UPLOAD_BUFFER_BYTES 16384L
+/* One for each open transfer; the default of 16 KiB makes 16 MB of a thousand small answers. */
+#define RECEIVE_BUFFER_BYTES 4096L
 #define HEADER_BYTES_MAX ((size_t)64 * 1024)
 
 struct http_headers {
@@ -119,10 +121,13 @@ static void set_fixed_options(struct http_transfer *transfer)
     SET(easy, CURLOPT_QUICK_EXIT, 1L);
     SET(easy, CURLOPT_TCP_NODELAY, 1L);
     SET(easy, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER_BYTES);
+    SET(easy, CURLOPT_BUFFERSIZE, RECEIVE_BUFFER_BYTES);
     SET(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(options->connect_timeout_us / CLOCK_US_PER_MS));
     SET(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(easy, CURLOPT_HTTP_VERSION,
-        (long)(options->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+    /* An offer: a libcurl without HTTP/2 refuses it. */
+    if (!options->http2 ||
+        curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS) != CURLE_OK)
+        SET(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(easy, CURLOPT_PIPEWAIT, options->http2 ? 1L : 0L);
     SET(easy, CURLOPT_FOLLOWLOCATION, 0L);
     SET(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);

@@ -1,5 +1,6 @@
 /*
- * http_client: HTTP requests through libcurl on a libuv loop. curl.h stays inside http_client.c.
+ * http_client: HTTP requests through libcurl on a libuv loop. curl.h stays inside http_client.c and
+ * http_shards.
  *
  * Promises:
  *  - every started call gets exactly one on_done, never inside http_client_start or
@@ -10,15 +11,17 @@
  *    no netrc, no cookies, no proxy from the environment (only options.proxy), no Expect header;
  *  - a kept connection that the server had closed meanwhile is not an attempt lost: when no byte
  *    of the answer had come, the request goes out again on a fresh connection by itself;
- *  - header names go out exactly as given.
+ *  - header names go out exactly as given;
+ *  - any text may be a URL: one that is none is an HTTP_CONNECT_FAILED.
  *
  * Ownership: the call, its URL, body and headers belong to the caller and stay valid until on_done
  * has been called; the response and all it points to live only during on_done. The call may be
  * started again, or freed, from its own on_done.
  *
  * Life cycle: http_client_new; http_client_close, after which pending calls complete with
- * HTTP_CANCELLED in later turns of the loop and the client frees itself. Run the loop until it has
- * no handles left before freeing what the callbacks use.
+ * HTTP_CANCELLED in later turns of the loop and the client frees itself; so do calls that an
+ * on_done starts meanwhile. Run the loop until it has no handles left before freeing what the
+ * callbacks use.
  */
 #ifndef COMMON_HTTP_CLIENT_H
 #define COMMON_HTTP_CLIENT_H
@@ -71,7 +74,7 @@ void http_client_cancel(struct http_client *client, struct http_call *call);
 unsigned http_client_calls_in_flight(const struct http_client *client);
 
 /* A set of headers made once and used by many calls, also at the same time; counted references,
- * since calls may be in flight while a key is changed. */
+ * since calls may be in flight while a key is changed. A value ends at its first CR or LF. */
 struct http_headers *http_headers_new(const struct http_header *headers, size_t count);
 struct http_headers *http_headers_share(struct http_headers *headers);
 void http_headers_free(struct http_headers *headers); /* gives up one reference; NULL is fine */

@@ -15,7 +15,7 @@ enum http_outcome {
     HTTP_TLS_UNTRUSTED,      /* the server's certificate was refused */
     HTTP_BROKEN,             /* the connection broke, or what came was not HTTP */
     HTTP_RESPONSE_TOO_LARGE, /* the body passed its ceiling; reading stopped there */
-    HTTP_CANCELLED,          /* http_client_cancel or http_client_free */
+    HTTP_CANCELLED,          /* http_client_cancel or http_client_close */
 };
 
 enum http_method { HTTP_GET, HTTP_POST };

@@ -173,18 +173,6 @@ static int on_socket(
     return 0;
 }
 
-/* When libcurl 7.88 tries a host's next address it has closed the socket of the one before without
- * a word. The new one often gets its number, and then curl sees no change to tell us of; so the new
- * one inherits what was wanted of the old. */
-static void inherit(struct http_socket *socket, const struct http_socket *gone)
-{
-    if (gone == NULL || gone->wanted == 0)
-        return;
-    socket->shard = gone->shard;
-    socket->wanted = gone->wanted;
-    arm_socket(socket);
-}
-
 static curl_socket_t on_open_socket(
     void *shards_pointer, curlsocktype purpose, struct curl_sockaddr *address)
 {
@@ -194,16 +182,15 @@ static curl_socket_t on_open_socket(
     (void)purpose;
     if (descriptor < 0)
         return CURL_SOCKET_BAD;
-    struct http_socket *gone = find_socket(shards, descriptor);
-    if (gone != NULL)
-        remove_socket(gone);
-    struct http_socket *socket = add_socket(shards, descriptor);
+    struct http_socket *socket = find_socket(shards, descriptor);
+    if (socket != NULL) /* closed without a word, and not even removed yet */
+        remove_socket(socket);
+    socket = add_socket(shards, descriptor);
     if (socket == NULL) {
         close(descriptor);
         return CURL_SOCKET_BAD;
     }
     socket->opened = true;
-    inherit(socket, gone);
     return descriptor;
 }
 

@@ -9,16 +9,10 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <semaphore.h>
-#include <signal.h>
-#include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/memory.h"
@@ -54,8 +48,7 @@ static const struct http_stub_rule rules[] = {
 
 /* ---- names: the resolver of this program ---- */
 
-static sem_t resolver_release;   /* lets one look-up of slow.test end */
-static const char *first_of_two; /* address of two.test; the second is the stub's */
+static sem_t resolver_release; /* lets one look-up of slow.test end */
 
 struct address {
     struct addrinfo info;
@@ -106,11 +99,11 @@ __attribute__((visibility("default"))) int getaddrinfo(
         return EAI_NONAME;
     if (strcmp(name, "slow.test") == 0)
         wait_for_release();
-    if (strcmp(name, "two.test") == 0) {
-        *found = make_address(first_of_two, service);
-        (*found)->ai_next = make_address("127.0.0.1", service);
-    } else {
-        *found = make_address("127.0.0.1", service);
+    *found = make_address("127.0.0.1", service);
+    if (strcmp(name, "two.test") == 0 || strcmp(name, "six.test") == 0) {
+        struct addrinfo *second = *found;
+        *found = make_address(strcmp(name, "two.test") == 0 ? "127.0.0.2" : "::1", service);
+        (*found)->ai_next = second;
     }
     return 0;
 }
@@ -147,10 +140,11 @@ static void test_names(void **state)
 
     (void)state;
     http_fixture_init(&fixture, rules, NULL);
-    assert_int_equal(run_with_host(&probe, &fixture, "unknown.test"), HTTP_CONNECT_FAILED);
     for (int i = 0; i < 3; i++)
         assert_int_equal(run_with_host(&probe, &fixture, "known.test"), HTTP_ANSWERED);
     assert_int_equal(fixture.stub.connections_accepted, 1);
+    /* Last, for libcurl 8.14 leaks a name that was not found when the easy handle asks again. */
+    assert_int_equal(run_with_host(&probe, &fixture, "unknown.test"), HTTP_CONNECT_FAILED);
     http_fixture_release(&fixture);
 }
 
@@ -184,64 +178,21 @@ static void test_hanging_resolver(void **state)
     sem_post(&resolver_release);
 }
 
-/* Takes the place of libc's, for libcurl too: no connection over IPv6 ever comes about. */
-__attribute__((visibility("default"))) int getsockopt(
-    int descriptor, int level, int name, void *restrict value, socklen_t *restrict size)
-{
-    struct sockaddr_storage address;
-    socklen_t address_size = sizeof(address);
-    int result = (int)syscall(SYS_getsockopt, descriptor, level, name, value, size);
-
-    if (result == 0 && level == SOL_SOCKET && name == SO_ERROR &&
-        getsockname(descriptor, (struct sockaddr *)&address, &address_size) == 0 &&
-        address.ss_family == AF_INET6)
-        *(int *)value = ECONNREFUSED;
-    return result;
-}
-
-static void run_with_two_addresses(struct http_fixture *fixture)
-{
-    struct http_probe probe;
-
-    for (unsigned i = 1; i <= 5; i++) {
-        assert_int_equal(run_with_host(&probe, fixture, "two.test"), HTTP_ANSWERED);
-        assert_in_range(probe.duration_us, 0, 2 * SHORT_US);
-        assert_int_equal(fixture->stub.connections_accepted, i);
-        http_stub_close_connections(&fixture->stub);
-    }
-}
-
-/* The sockets that curl tries one after the other have the same number, and it does not say when
- * the first one goes. Here it is refused at once, below only after some waiting. */
+/* Of two addresses the first refuses, and the second is the stub's. */
 static void test_next_address(void **state)
 {
     struct http_fixture fixture;
+    struct http_probe probe;
 
     (void)state;
     http_fixture_init(&fixture, rules, NULL);
-    first_of_two = "127.0.0.2";
-    run_with_two_addresses(&fixture);
+    for (unsigned i = 1; i <= 10; i++) {
+        const char *host = i % 2 ? "two.test" : "six.test";
+        assert_int_equal(run_with_host(&probe, &fixture, host), HTTP_ANSWERED);
+        assert_int_equal(fixture.stub.connections_accepted, i);
+        http_stub_close_connections(&fixture.stub);
+    }
     http_fixture_release(&fixture);
-}
-
-static void test_next_family(void **state)
-{
-    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-    int listener = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct http_fixture fixture;
-
-    (void)state;
-    http_fixture_init(&fixture, rules, NULL);
-    address.sin6_port = htons((uint16_t)fixture.stub.port);
-    first_of_two = "::1";
-    bool has_ipv6 = bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0 &&
-                    listen(listener, 16) == 0;
-    if (has_ipv6)
-        run_with_two_addresses(&fixture);
-    http_fixture_release(&fixture);
-    close(listener);
-    if (!has_ipv6)
-        skip();
 }
 
 /* ---- kept connections ---- */
@@ -262,13 +213,6 @@ static void test_connections_are_kept(void **state)
         assert_int_equal(fixture.stub.connections_accepted, i);
     }
     http_fixture_release(&fixture);
-}
-
-static bool has_a_connection(const void *stub_pointer)
-{
-    const struct http_stub *stub = stub_pointer;
-
-    return stub->connections_open > 0;
 }
 
 static bool has_no_connections(const void *stub_pointer)
@@ -417,6 +361,17 @@ static void test_repeat_within_the_deadline(void **state)
 
 #define MANY 1000
 
+/* Both ends of each connection are ours. */
+static bool may_open_descriptors(rlim_t count)
+{
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur >= count;
+}
+
 static void test_many_at_once(void **state)
 {
     const struct http_client_options options = {
@@ -424,10 +379,12 @@ static void test_many_at_once(void **state)
         .connect_timeout_us = 20 * CLOCK_US_PER_SECOND,
     };
     static const char *const paths[] = {"/ok", "/ok", "/says-close", "/never"};
-    struct http_probe *probes = memory_new(MANY * sizeof(*probes));
     struct http_fixture fixture;
 
     (void)state;
+    if (!may_open_descriptors(3 * MANY))
+        skip();
+    struct http_probe *probes = memory_new(MANY * sizeof(*probes));
     http_fixture_init(&fixture, rules, &options);
     for (int round = 0; round < 3; round++) {
         for (int i = 0; i < MANY; i++) {
@@ -460,11 +417,10 @@ static void test_proxies(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        setenv(names[i], "http://127.0.0.1:1", 1);
-    setenv("no_proxy", "*", 1);
+        setenv(names[i], "http://unknown.test:8080", 1);
     http_fixture_init(&fixture, rules, NULL);
-    unsetenv("no_proxy");
     assert_int_equal(http_probe_run(&probe, &fixture, "/ok"), HTTP_ANSWERED);
+    assert_int_equal(fixture.stub.requests, 1);
     http_fixture_release(&fixture);
 
     setenv("no_proxy", "*", 1); /* our own setting wins over this, too */
@@ -479,165 +435,11 @@ static void test_proxies(void **state)
     http_probe_start(&probe);
     http_probe_wait(&probe);
     assert_int_equal(probe.outcome, HTTP_ANSWERED);
+    assert_int_equal(fixture.stub.requests, 1);
     http_fixture_release(&fixture);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         unsetenv(names[i]);
     unsetenv("no_proxy");
-}
-
-/* ---- TLS, against openssl's own test server ---- */
-
-extern char **environ;
-
-struct tls_server {
-    char folder[32];
-    char certificate[64];
-    char key[64];
-    pid_t process;
-    int port;
-};
-
-/* Its stdout is a pipe when `output` is given; /dev/null otherwise, as are stdin and stderr. */
-static pid_t start_openssl(const char *const *arguments, int *output)
-{
-    posix_spawn_file_actions_t actions;
-    int ends[2] = {-1, -1};
-    pid_t process;
-
-    posix_spawn_file_actions_init(&actions);
-    for (int i = 0; i < 3; i++)
-        posix_spawn_file_actions_addopen(&actions, i, "/dev/null", O_RDWR, 0);
-    if (output != NULL) {
-        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-        posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-    }
-    int error =
-        posix_spawnp(&process, "openssl", &actions, NULL, (char *const *)arguments, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (output != NULL) {
-        close(ends[1]);
-        *output = ends[0];
-    }
-    return error == 0 ? process : -1;
-}
-
-static bool make_certificate(const struct tls_server *server)
-{
-    const char *const arguments[] = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=right.test", "-addext",
-        "subjectAltName=DNS:right.test", "-keyout", server->key, "-out", server->certificate, NULL};
-    pid_t process = start_openssl(arguments, NULL);
-    int status = -1;
-
-    return process > 0 && waitpid(process, &status, 0) == process && status == 0;
-}
-
-/* False where there is no openssl. */
-static bool start_tls_server(struct tls_server *server)
-{
-    char line[128] = "";
-    int output = -1;
-
-    *server = (struct tls_server){.folder = "/tmp/terra-connect-XXXXXX"};
-    assert_non_null(mkdtemp(server->folder));
-    snprintf(server->certificate, sizeof(server->certificate), "%s/certificate", server->folder);
-    snprintf(server->key, sizeof(server->key), "%s/key", server->folder);
-    if (!make_certificate(server))
-        return false;
-    const char *const arguments[] = {"openssl", "s_server", "-accept", "127.0.0.1:0", "-www",
-        "-cert", server->certificate, "-key", server->key, NULL};
-    server->process = start_openssl(arguments, &output);
-    FILE *lines = fdopen(output, "r");
-    while (server->port == 0 && fgets(line, sizeof(line), lines) != NULL)
-        if (strncmp(line, "ACCEPT 127.0.0.1:", 17) == 0)
-            server->port = (int)strtol(line + 17, NULL, 10);
-    fclose(lines);
-    assert_int_not_equal(server->port, 0);
-    return true;
-}
-
-static void stop_tls_server(struct tls_server *server)
-{
-    if (server->process > 0) {
-        kill(server->process, SIGKILL);
-        waitpid(server->process, NULL, 0);
-    }
-    unlink(server->certificate);
-    unlink(server->key);
-    rmdir(server->folder);
-}
-
-struct tls_case {
-    const char *name;
-    bool our_ca;
-    bool http2;
-    const char *host;
-    enum http_outcome outcome;
-};
-
-static const struct tls_case tls_cases[] = {
-    {"the system's authorities", false, false, "right.test", HTTP_TLS_UNTRUSTED},
-    {"our authority", true, false, "right.test", HTTP_ANSWERED},
-    {"our authority, HTTP/2 offered", true, true, "right.test", HTTP_ANSWERED},
-    {"another name", true, false, "wrong.test", HTTP_TLS_UNTRUSTED},
-};
-
-static void test_tls(void **state)
-{
-    struct tls_server server;
-
-    (void)state;
-    if (!start_tls_server(&server)) {
-        stop_tls_server(&server);
-        print_message("           no openssl here\n");
-        skip();
-    }
-    for (size_t i = 0; i < sizeof(tls_cases) / sizeof(tls_cases[0]); i++) {
-        const struct tls_case *expected = &tls_cases[i];
-        const struct http_client_options options = {
-            .calls_in_flight_max = 1,
-            .connect_timeout_us = 5 * CLOCK_US_PER_SECOND,
-            .ca_file = expected->our_ca ? server.certificate : NULL,
-            .http2 = expected->http2,
-        };
-        struct http_fixture fixture;
-        struct http_probe probe;
-
-        print_message("           %s\n", expected->name);
-        http_fixture_init(&fixture, rules, &options);
-        for (int round = 0; round < 3; round++) { /* later ones may resume a session */
-            http_probe_init(&probe, &fixture, "/");
-            snprintf(probe.url, sizeof(probe.url), "https://%s:%d/?" HTTP_PROBE_SECRET,
-                expected->host, server.port);
-            http_probe_start(&probe);
-            http_probe_wait(&probe);
-            assert_string_equal(
-                http_outcome_name(probe.outcome), http_outcome_name(expected->outcome));
-        }
-        http_fixture_release(&fixture);
-    }
-    stop_tls_server(&server);
-}
-
-/* Plain HTTP where TLS is expected: it fails in the middle of connecting. */
-static void test_no_tls(void **state)
-{
-    struct http_fixture fixture;
-    struct http_probe probe;
-
-    (void)state;
-    http_fixture_init(&fixture, rules, NULL);
-    for (int i = 0; i < 5; i++) {
-        http_probe_init(&probe, &fixture, "/");
-        memmove(probe.url + 5, probe.url + 4, strlen(probe.url + 4) + 1);
-        probe.url[4] = 's';
-        http_probe_start(&probe);
-        http_fixture_wait(&fixture, has_a_connection, &fixture.stub);
-        http_stub_close_connections(&fixture.stub);
-        http_probe_wait(&probe);
-        assert_int_equal(probe.outcome, HTTP_CONNECT_FAILED);
-    }
-    http_fixture_release(&fixture);
 }
 
 int main(void)
@@ -646,7 +448,6 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_hanging_resolver),
         cmocka_unit_test(test_next_address),
-        cmocka_unit_test(test_next_family),
         cmocka_unit_test(test_connections_are_kept),
         cmocka_unit_test(test_closed_between_calls),
         cmocka_unit_test(test_closed_connections_do_not_spin),
@@ -656,8 +457,6 @@ int main(void)
         cmocka_unit_test(test_repeat_within_the_deadline),
         cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_proxies),
-        cmocka_unit_test(test_tls),
-        cmocka_unit_test(test_no_tls),
     };
 
     assert(sem_init(&resolver_release, 0, 0) == 0);
