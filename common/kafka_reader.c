@@ -141,8 +141,9 @@ static bool ask_again(
     }
     if (atomic_load(&reader->start_cancelled) ||
         clock_monotonic_us() >= reader->start_deadline_us) {
-        fail(&reader->found, KAFKA_TROUBLE_UNREACHABLE, "topic %s: asking for its %s: %s", topic,
-            what, rd_kafka_err2str(code));
+        fail(&reader->found, KAFKA_TROUBLE_UNREACHABLE,
+            "the cluster did not answer in time when asked for the %s of topic %s: %s", what, topic,
+            rd_kafka_err2str(code));
         return false;
     }
     nanosleep(&(struct timespec){.tv_nsec = START_PAUSE_NS}, NULL);
@@ -232,8 +233,8 @@ static void fetch_all(struct kafka_reader *reader)
 {
     for (size_t i = 0; i < reader->partition_count; i++) {
         const struct reader_partition *partition = &reader->partitions[i];
-        int result = rd_kafka_consume_start_queue(partition->topic->handle, partition->partition,
-            partition->position, reader->queue);
+        int result = rd_kafka_consume_start_queue(
+            partition->topic->handle, partition->partition, partition->position, reader->queue);
         assert(result == 0); /* it refuses only what no broker can have said */
         (void)result;
         reader->behind += !partition->caught_up;
@@ -405,8 +406,7 @@ static void destroy_on_pool(uv_work_t *work)
 {
     struct kafka_reader *reader = work->data;
     for (size_t i = 0; i < reader->partition_count; i++)
-        rd_kafka_consume_stop(
-            reader->partitions[i].topic->handle, reader->partitions[i].partition);
+        rd_kafka_consume_stop(reader->partitions[i].topic->handle, reader->partitions[i].partition);
     for (size_t i = 0; i < reader->topic_count; i++)
         rd_kafka_topic_destroy(reader->topics[i].handle);
     rd_kafka_destroy(reader->handle);

@@ -1,9 +1,11 @@
 /* terra-connect: begin here. Finds the subcommand; each lives in its own command_*.c. The worker's
  * way from a request to its link is connect_flow.c. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "common/text.h"
 #include "worker/command.h"
@@ -52,8 +54,33 @@ static void protect_memory(void)
 #endif
 }
 
+/* A descriptor that we are started without would be given to the next file or socket that is
+ * opened, which must not be taken for standard input or output. */
+static void hold_standard_descriptors(void)
+{
+    int descriptor;
+    do
+        descriptor = open("/dev/null", O_RDONLY);
+    while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
+/* Each call in flight has a socket; the usual soft limit of 1,024 stands for programs that use
+ * select(2). */
+static void allow_many_sockets(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_descriptors();
+    allow_many_sockets();
     signal(SIGPIPE, SIG_IGN);
     protect_memory();
     if (argc < 2) {

@@ -22,8 +22,8 @@ struct follower {
     enum kafka_trouble trouble;
     char reason[256];
     size_t count_when_caught_up;
-    bool keep;       /* the last record, in `kept` */
-    size_t close_at; /* close it when so many records have come; 0: never */
+    bool keep;                               /* the last record, in `kept` */
+    size_t close_at;                         /* close it when so many records have come; 0: never */
     void (*then)(struct follower *follower); /* in on_ready */
     struct kafka_sender *sender;
 
@@ -447,8 +447,7 @@ static void test_refused(void **state)
             .properties = properties, .property_count = 2, .topics = topics, .topic_count = 2};
         struct kafka_reader *reader;
         char error[256] = "";
-        assert_int_equal(
-            kafka_reader_new(&fixture->loop, &options, &reader, error, sizeof(error)),
+        assert_int_equal(kafka_reader_new(&fixture->loop, &options, &reader, error, sizeof(error)),
             RESULT_REJECT);
         assert_null(reader);
         if (!strstr(error, cases[i].expected))
