@@ -134,10 +134,11 @@ static void set_times(struct connect_job *job)
         job->arrived_us + job->request.timeout_us - (now_wall_us - job->requested_wall_us);
 }
 
+/* One with a null value is as good as none. */
 static struct kafka_header *find_header(
     const struct connect_job *job, const char *name, struct kafka_header *header)
 {
-    return kafka_record_header(job->record, name, header) ? header : NULL;
+    return kafka_record_header(job->record, name, header) && header->value ? header : NULL;
 }
 
 static void on_address_checked(struct publisher_question *question, bool exists, const char *reason)
@@ -295,8 +296,6 @@ static void on_recalled(struct reply_cache_ticket *ticket, struct terra_link *li
     } else if (link) {
         connect_job_take_link(job, link, true);
         conclude(job);
-    } else if (is_late(job)) {
-        fail_late(job);
     } else {
         ask_for_turn(job);
     }
@@ -318,6 +317,11 @@ static void on_turn(
 static void ask_for_turn(struct connect_job *job)
 {
     connect_job_set_state(&job->flow->jobs, job, CONNECT_WAITING);
+    /* Late by its age or by its pause: the limit has nothing to do with it. */
+    if (is_late(job)) {
+        fail_late(job);
+        return;
+    }
     job->since_us = clock_monotonic_us();
     job->admission_ticket = (struct admission_ticket){
         .environment = job->request.environment,
@@ -404,12 +408,10 @@ static void on_answer(struct terra_call *call, struct terra_answer *answer)
         return;
     case TERRA_OTHER_ENDPOINT:
         if (terra_call_has_other_endpoint(flow->options.terra, call)) {
-            if (!may_call_again(job))
-                abandon(job);
-            else if (is_late(job))
-                fail_late(job);
-            else
+            if (may_call_again(job))
                 ask_for_turn(job);
+            else
+                abandon(job);
             return;
         }
         break;

@@ -49,14 +49,14 @@ static enum terra_endpoint choose_widget(
         known->widget_until_us > clock_monotonic_us() ? known->widget : TERRA_WIDGET_SESSION;
     enum terra_endpoint other =
         first == TERRA_WIDGET_SESSION ? TERRA_LEGACY_WIDGET : TERRA_WIDGET_SESSION;
-    return call->endpoints_tried & bit(first) ? other : first;
+    return call->endpoints_gone & bit(first) ? other : first;
 }
 
 bool terra_call_has_other_endpoint(const struct terra_caller *caller, const struct terra_call *call)
 {
     unsigned both = bit(TERRA_WIDGET_SESSION) | bit(TERRA_LEGACY_WIDGET);
     return caller->options.widget == TERRA_WIDGET_AUTO &&
-           call->endpoint != TERRA_AUTHENTICATE_USER && (call->endpoints_tried & both) != both;
+           call->endpoint != TERRA_AUTHENTICATE_USER && (call->endpoints_gone & both) != both;
 }
 
 static void remember_widget(struct terra_call *call, const struct terra_answer *answer)
@@ -101,6 +101,9 @@ static void on_http_done(struct http_call *http, const struct http_response *res
     call->duration_us = response->duration_us;
     metric_observe(call->caller->seconds, (double)response->duration_us / CLOCK_US_PER_SECOND);
     remember_widget(call, &answer);
+    /* Only then: a repeat after a 503 belongs to the same endpoint. */
+    if (answer.verdict == TERRA_OTHER_ENDPOINT)
+        call->endpoints_gone |= bit(call->endpoint);
     if (answer.verdict != TERRA_LINK)
         log_refusal(call, &answer, headers.deprecation);
     buf_release(&call->url);
@@ -121,7 +124,6 @@ void terra_call_start(struct terra_caller *caller, struct terra_call *call,
     call->caller = caller;
     call->environment = request->environment;
     call->endpoint = request->provider ? TERRA_AUTHENTICATE_USER : choose_widget(caller, call);
-    call->endpoints_tried |= bit(call->endpoint);
     buf_init(&call->url, URL_MAX);
     buf_init(&call->body, REQUEST_BYTES_MAX);
     terra_api_encode(call->endpoint, request, &call->url, &call->body);

@@ -36,8 +36,9 @@ struct terra_caller_options {
 struct terra_call {
     void (*on_answer)(struct terra_call *call, struct terra_answer *answer);
     void *context;
-    unsigned
-        endpoints_tried; /* bits by enum terra_endpoint; the asker zeroes it for a new request */
+    /* Bits by enum terra_endpoint: those that answered TERRA_OTHER_ENDPOINT. The asker zeroes it
+     * for a new request. */
+    unsigned endpoints_gone;
     int64_t duration_us; /* of the last attempt */
 
     /* private */
@@ -57,7 +58,7 @@ void terra_caller_free(struct terra_caller *caller);
 void terra_call_start(struct terra_caller *caller, struct terra_call *call,
     const struct connect_request *request, int64_t deadline_us);
 
-/* After TERRA_OTHER_ENDPOINT: is there one that this request has not tried yet? */
+/* After TERRA_OTHER_ENDPOINT: is there one that has not answered so to this request? */
 bool terra_call_has_other_endpoint(
     const struct terra_caller *caller, const struct terra_call *call);
 
