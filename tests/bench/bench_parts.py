@@ -11,11 +11,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "integration")]
 sys.dont_write_bytecode = True
 
-from confluent_kafka import Consumer, Producer, TopicPartition  # noqa: E402
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition  # noqa: E402
 from confluent_kafka.admin import AdminClient, NewTopic  # noqa: E402
 
 from local_kafka import Kafka  # noqa: E402
-from local_process import end, free_port, spawn  # noqa: E402
+from local_process import end, eventually, free_port, spawn  # noqa: E402
 
 BIN = Path(os.environ["BUILD_BIN"])
 WORKER_CORE, SERVER_CORE = 0, 1
@@ -59,7 +59,15 @@ class Servers:
         wanted = [NewTopic(name, self._partitions, 1) for name in (REQUESTS, REPLIES, OUTCOMES, DEAD_LETTERS)]
         for done in admin.create_topics(wanted).values():
             done.result(30)
+        for topic in (REQUESTS, REPLIES, OUTCOMES, DEAD_LETTERS):  # each partition has its leader a moment later
+            eventually(lambda name=topic: self._leads(name), 30, f"leaders of {topic}")
         return self
+
+    def _leads(self, topic):
+        try:
+            return self.records_in(topic) == 0
+        except KafkaException:
+            return False
 
     def stand_in(self, delay_ms):
         process = self._start([BIN / "stand_in", "--delay-ms", delay_ms], stdout=subprocess.PIPE, text=True)
