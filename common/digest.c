@@ -8,11 +8,14 @@
 #include <string.h>
 
 #define DIGEST_BYTES 32
+#define STAGED_BYTES_MAX 512
 
 struct digest {
     EVP_MD *algorithm; /* fetched once: looking it up costs more than hashing a short text */
     EVP_MD_CTX *context;
     bool begun;
+    unsigned char staged[STAGED_BYTES_MAX]; /* small parts gathered: each update has its price */
+    size_t staged_size;
 };
 
 static struct digest shared;
@@ -37,15 +40,28 @@ struct digest *digest_begin(void)
     return &shared;
 }
 
+static void flush(struct digest *digest)
+{
+    must(EVP_DigestUpdate(digest->context, digest->staged, digest->staged_size));
+    digest->staged_size = 0;
+}
+
 static void add(struct digest *digest, const void *data, size_t size)
 {
-    must(EVP_DigestUpdate(digest->context, data, size));
+    if (size > sizeof(digest->staged) - digest->staged_size)
+        flush(digest);
+    if (size > sizeof(digest->staged)) {
+        must(EVP_DigestUpdate(digest->context, data, size));
+    } else if (size > 0) {
+        memcpy(digest->staged + digest->staged_size, data, size);
+        digest->staged_size += size;
+    }
 }
 
 void digest_part(struct digest *digest, const void *data, size_t size)
 {
-    /* Eight bytes, big end first; all ones, which no part is long enough for, say that it is
-     * absent. */
+    /* Eight bytes, big end first; all ones, which no part is long enough
+     * for, say that it is absent. */
     uint64_t length = data != NULL ? size : UINT64_MAX;
     unsigned char prefix[8];
 
@@ -67,6 +83,7 @@ void digest_end(struct digest *digest, char hex[DIGEST_HEX_SIZE])
     unsigned char bytes[DIGEST_BYTES];
 
     assert(digest->begun);
+    flush(digest);
     must(EVP_DigestFinal_ex(digest->context, bytes, NULL));
     for (int i = 0; i < DIGEST_BYTES; i++) {
         hex[2 * i] = digits[bytes[i] >> 4];

@@ -236,8 +236,8 @@ size_t json_count(const json_value *container)
     return (size_t)cJSON_GetArraySize(container);
 }
 
-/* Writing. A put_ is a comma and a name, where they belong, and a write_, which is the bare value.
- */
+/* Writing. A put_ is a comma and a name, where they belong, and a write_,
+ * which is the bare value. */
 static void begin_value(struct json_writer *writer, const char *name)
 {
     if (writer->comma)
@@ -250,10 +250,9 @@ static void begin_value(struct json_writer *writer, const char *name)
     writer->comma = true;
 }
 
-static bool is_plain(unsigned char byte)
-{
-    return byte >= 0x20 && byte < 0x80 && byte != '"' && byte != '\\';
-}
+/* Bytes that stand for themselves in a string: ASCII but for controls, the quote and the backslash. */
+static const bool plain[256] = {
+    [' ' ... '"' - 1] = true, ['"' + 1 ... '\\' - 1] = true, ['\\' + 1 ... 0x7f] = true};
 
 /* One character that cannot stand as it is, or is not ASCII; gives back its length. */
 static size_t write_special(struct buf *buf, const unsigned char *bytes, size_t size)
@@ -287,7 +286,7 @@ static void write_string(struct buf *buf, const void *data, size_t size)
     buf_append_char(buf, '"');
     while (at < size) {
         size_t run = at;
-        while (run < size && is_plain(bytes[run]))
+        while (run < size && plain[bytes[run]])
             run++;
         buf_append(buf, bytes + at, run - at);
         at = run;

@@ -2,14 +2,19 @@
  * kafka_record: a record that arrived, as kafka_consumer.h shows it, over the event that brought
  * it.
  */
+#include <assert.h>
+
 #include "common/kafka_common.h"
 #include "common/kafka_consumer.h"
 #include "common/memory.h"
+#include "common/text.h"
 
 struct kept_record {
     struct kafka_record record; /* first, so that the address of one is that of the other */
     const rd_kafka_message_t *message;
     rd_kafka_event_t *event; /* owns the message */
+    bool headers_known;
+    rd_kafka_headers_t *headers; /* NULL: none, or not looked at yet; the message's own */
     void (*on_freed)(void *context);
     void *context;
 };
@@ -41,12 +46,13 @@ struct kafka_record *kafka_record_new(
 
 static rd_kafka_headers_t *headers_of(const struct kafka_record *record)
 {
-    const struct kept_record *kept = (const struct kept_record *)record;
-    rd_kafka_headers_t *headers;
-    /* Parsed at the first look, and kept with the message. */
-    if (rd_kafka_message_headers(kept->message, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return NULL;
-    return headers;
+    struct kept_record *kept = (struct kept_record *)record;
+    /* The library parses them at the first look, and again at each where there are none. */
+    if (!kept->headers_known &&
+        rd_kafka_message_headers(kept->message, &kept->headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        kept->headers = NULL;
+    kept->headers_known = true;
+    return kept->headers;
 }
 
 bool kafka_record_header(
@@ -76,4 +82,37 @@ void kafka_record_free(struct kafka_record *record)
     rd_kafka_event_destroy(kept->event);
     free(kept);
     on_freed(context);
+}
+
+bool kafka_backlog_is_full(const struct kafka_backlog *backlog)
+{
+    return backlog->count == KAFKA_BACKLOG_RECORDS_MAX;
+}
+
+void kafka_backlog_put(struct kafka_backlog *backlog, struct kafka_record *record)
+{
+    assert(!kafka_backlog_is_full(backlog));
+    backlog->records[(backlog->first + backlog->count) % KAFKA_BACKLOG_RECORDS_MAX] = record;
+    backlog->count++;
+}
+
+struct kafka_record *kafka_backlog_take(struct kafka_backlog *backlog)
+{
+    if (backlog->count == 0)
+        return NULL;
+    struct kafka_record *record = backlog->records[backlog->first];
+    backlog->first = (backlog->first + 1) % KAFKA_BACKLOG_RECORDS_MAX;
+    backlog->count--;
+    return record;
+}
+
+void kafka_backlog_drop(struct kafka_backlog *backlog, const char *topic, int32_t partition)
+{
+    for (size_t left = backlog->count; left > 0; left--) {
+        struct kafka_record *record = kafka_backlog_take(backlog);
+        if (record->partition == partition && text_equal(record->topic, topic))
+            kafka_record_free(record);
+        else
+            kafka_backlog_put(backlog, record);
+    }
 }

@@ -39,6 +39,7 @@ struct local_link {
 struct reply_cache {
     struct reply_cache_options options;
     char prefix[REPLY_CACHE_PREFIX_SIZE + 16];
+    size_t prefix_size;
     struct local_link *by_key;
     struct local_link *by_age;           /* oldest first */
     struct reply_cache_ticket *answered; /* local answers, given in the next turn */
@@ -133,7 +134,8 @@ static void on_answer(struct redis_command *command, const struct redis_answer *
 
 static void set_key(struct reply_cache_ticket *ticket, const char digest[DIGEST_HEX_SIZE])
 {
-    snprintf(ticket->key, sizeof ticket->key, "%s%s", ticket->cache->prefix, digest);
+    memcpy(ticket->key, ticket->cache->prefix, ticket->cache->prefix_size);
+    memcpy(ticket->key + ticket->cache->prefix_size, digest, DIGEST_HEX_SIZE);
 }
 
 static void drop_local(struct reply_cache *cache, struct local_link *kept)
@@ -263,6 +265,7 @@ struct reply_cache *reply_cache_new(uv_loop_t *loop, const struct reply_cache_op
     if (cache->options.local_entries_max == 0)
         cache->options.local_entries_max = REPLY_CACHE_LOCAL_ENTRIES_MAX;
     snprintf(cache->prefix, sizeof cache->prefix, "%s:reply:", options->key_prefix);
+    cache->prefix_size = strlen(cache->prefix);
     deferred_queue_init(&cache->deferred, loop);
     cache->give_answers = (struct deferred){.run = on_give_answers, .context = cache};
     static const char help[] = "Questions to the reply cache by what came of them.";
