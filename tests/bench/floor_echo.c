@@ -54,9 +54,9 @@ int main(int argc, char **argv)
         RD_KAFKA_CONSUMER, (const char *const[]){"bootstrap.servers", argv[1], "group.id",
                                "bench-echo", "fetch.wait.max.ms", "100", "socket.nagle.disable",
                                "true", "auto.offset.reset", "latest", NULL});
-    rd_kafka_t *producer = connect_as(RD_KAFKA_PRODUCER,
-        (const char *const[]){"bootstrap.servers", argv[1], "linger.ms", "0", "acks", "all",
-            "socket.nagle.disable", "true", NULL});
+    const char *const producing[] = {"bootstrap.servers", argv[1], "linger.ms", "0", "acks", "all",
+        "max.in.flight.requests.per.connection", "5", "socket.nagle.disable", "true", NULL};
+    rd_kafka_t *producer = connect_as(RD_KAFKA_PRODUCER, producing);
     rd_kafka_poll_set_consumer(consumer);
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(topics, argv[2], RD_KAFKA_PARTITION_UA);

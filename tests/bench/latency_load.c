@@ -145,9 +145,9 @@ int main(int argc, char **argv)
                                "fetch.wait.max.ms", "100", "socket.nagle.disable", "true", NULL});
     rd_kafka_poll_set_consumer(load.consumer);
     follow(load.consumer, argv[3]);
-    rd_kafka_t *producer = connect_as(
-        RD_KAFKA_PRODUCER, (const char *const[]){"bootstrap.servers", argv[1], "linger.ms", "0",
-                               "acks", "1", "socket.nagle.disable", "true", NULL});
+    const char *const producing[] = {"bootstrap.servers", argv[1], "linger.ms", "0", "acks", "1",
+        "max.in.flight.requests.per.connection", "5", "socket.nagle.disable", "true", NULL};
+    rd_kafka_t *producer = connect_as(RD_KAFKA_PRODUCER, producing);
     pthread_t receiver;
     pthread_create(&receiver, NULL, receive, &load);
 
