@@ -296,6 +296,14 @@ static bool is_connection_error(rd_kafka_resp_err_t code)
            code == RD_KAFKA_RESP_ERR__TIMED_OUT;
 }
 
+/* A connection that had been in use; one that a broker drops because it is spoken to in the wrong
+ * protocol is up for a moment too, and then the library makes this guess. */
+static bool was_in_use(const char *connection_error)
+{
+    return strstr(connection_error, "in state UP") &&
+           !strstr(connection_error, "security.protocol is correctly configured");
+}
+
 /* The library calls all brokers down as soon as the only connection is lost, also when a broker
  * closed it because it was idle. It is trouble when connecting fails too. */
 static bool take_connection_error(struct kafka_reports *reports, rd_kafka_resp_err_t code,
@@ -306,7 +314,7 @@ static bool take_connection_error(struct kafka_reports *reports, rd_kafka_resp_e
     else
         snprintf(reports->connection_error, KAFKA_REASON_SIZE, "%s", text);
     reports->in_trouble = true;
-    if (!reports->all_down || strstr(reports->connection_error, "in state UP"))
+    if (!reports->all_down || was_in_use(reports->connection_error))
         return false;
     *trouble = KAFKA_TROUBLE_UNREACHABLE;
     if (!text_empty(reports->connection_error))

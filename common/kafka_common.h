@@ -61,6 +61,21 @@ void kafka_waker_close(struct kafka_waker *waker, uv_close_cb on_handle_closed);
 struct kafka_record *kafka_record_new(
     rd_kafka_event_t *event, void (*on_freed)(void *context), void *context);
 
+/* Records that wait to be handed over, in order. */
+#define KAFKA_BACKLOG_RECORDS_MAX 1024
+
+struct kafka_backlog {
+    struct kafka_record *records[KAFKA_BACKLOG_RECORDS_MAX]; /* a ring */
+    size_t first;
+    size_t count;
+};
+
+bool kafka_backlog_is_full(const struct kafka_backlog *backlog);
+void kafka_backlog_put(struct kafka_backlog *backlog, struct kafka_record *record);
+struct kafka_record *kafka_backlog_take(struct kafka_backlog *backlog); /* NULL when empty */
+/* Frees the records of the partition. */
+void kafka_backlog_drop(struct kafka_backlog *backlog, const char *topic, int32_t partition);
+
 /*
  * What a client reports about itself. Trouble comes in spells: the first report of a spell is
  * logged, with what an operator can do; those that follow are not. A spell ends when the client is

@@ -9,7 +9,8 @@
  * late it comes, with the whole assignment paused, so letting go later needs nothing special.
  *
  * Pausing throws away what was fetched and bumps the partition's version, so that no record from
- * before comes out of the queue any more; resuming fetches again from the last record handed over.
+ * before comes out of the queue any more; resuming fetches again from the last record looked at,
+ * and that takes the library up to a second to begin. So some records are kept over a pause.
  * Resuming a partition that is not paused would drop records, hence the rule: all of `assigned` is
  * paused, or none.
  */
@@ -47,6 +48,7 @@ struct kafka_consumer {
     enum consumer_state state;
     bool joined;
     bool held;
+    bool pausing;     /* what the queue holds is being kept; then comes the pause */
     bool paused;      /* all of `assigned` is */
     bool rest_untold; /* closed in the midst of a rebalance; on_revoked is owed for the rest */
     bool given_up;    /* leaving took too long */
@@ -54,7 +56,8 @@ struct kafka_consumer {
     rd_kafka_topic_partition_list_t *assigned; /* those told of by on_assigned and not let go */
     rd_kafka_topic_partition_list_t *revoked;  /* let_go is owed for these; NULL: for none */
 
-    size_t records_open; /* handed over and not freed */
+    struct kafka_backlog kept; /* handed over before anything from the queue */
+    size_t records_open;       /* handed over or kept, and not freed */
     struct kafka_reports reports;
     struct kafka_waker waker;
     uv_timer_t poll_timer;
@@ -82,13 +85,19 @@ static const struct kafka_pin pins[] = {
     /* A broker answers a fetch at once when it has a record; this is how long it waits for one. */
     {"fetch.wait.max.ms", "100", KAFKA_PIN_DEFAULT},
     {"fetch.error.backoff.ms", "100", KAFKA_PIN_DEFAULT},
-    /* The default of 64 MB in fetched records makes a worker with a backlog several times as large.
-     */
-    {"queued.max.messages.kbytes", "4096", KAFKA_PIN_DEFAULT},
+    /* The default prefetch, 64 MB of records at half a kilobyte of its own each, makes a worker
+     * with a backlog ten times as large. fetch.max.bytes counts compressed ones. */
+    {"queued.max.messages.kbytes", "8192", KAFKA_PIN_DEFAULT},
+    {"fetch.max.bytes", "1048576", KAFKA_PIN_DEFAULT},
+    {"fetch.message.max.bytes", "131072", KAFKA_PIN_DEFAULT},
+#if RD_KAFKA_VERSION >= 0x020200ff
+    {"queued.min.messages", "5000", KAFKA_PIN_DEFAULT},
+    {"fetch.queue.backoff.ms", "10", KAFKA_PIN_DEFAULT},
+#else
+    /* This version looks once a second whether there is room, so this is about how many records it
+     * takes in a second from a backlog. */
     {"queued.min.messages", "20000", KAFKA_PIN_DEFAULT},
-    {"fetch.max.bytes", "4194304", KAFKA_PIN_DEFAULT},
-    /* How soon it fetches again once there is room; older versions look once a second. */
-    {"fetch.queue.backoff.ms", "10", KAFKA_PIN_IF_KNOWN},
+#endif
 };
 
 static void kick(struct kafka_consumer *consumer)
@@ -100,7 +109,8 @@ static bool stands_still(const struct kafka_consumer *consumer)
 {
     if (consumer->revoked)
         return true;
-    return consumer->state == CONSUMER_MEMBER && consumer->held && !consumer->paused;
+    return consumer->state == CONSUMER_MEMBER && consumer->held && !consumer->pausing &&
+           !consumer->paused;
 }
 
 static bool is_cooperative(const struct kafka_consumer *consumer)
@@ -135,6 +145,7 @@ static struct kafka_partition *partitions_of(const rd_kafka_topic_partition_list
 
 static void pause_assigned(struct kafka_consumer *consumer)
 {
+    consumer->pausing = false;
     consumer->paused = true;
     if (consumer->assigned->cnt > 0)
         log_code(rd_kafka_pause_partitions(consumer->handle, consumer->assigned), "pause");
@@ -183,6 +194,8 @@ static void unassign(struct kafka_consumer *consumer, rd_kafka_topic_partition_l
 static void tell_revoked(
     struct kafka_consumer *consumer, const rd_kafka_topic_partition_list_t *list, bool lost)
 {
+    for (int i = 0; i < list->cnt; i++)
+        kafka_backlog_drop(&consumer->kept, list->elems[i].topic, list->elems[i].partition);
     consumer->revoked = rd_kafka_topic_partition_list_copy(list);
     /* The callee may let go at once, which frees the other lists. */
     rd_kafka_topic_partition_list_t *told = rd_kafka_topic_partition_list_copy(list);
@@ -238,7 +251,8 @@ static void take_record(struct kafka_consumer *consumer, rd_kafka_event_t *event
 {
     struct kafka_record *record = NULL;
     /* One that is not looked at stays to be fetched: it is looking that moves the position. */
-    if (consumer->state == CONSUMER_MEMBER && !consumer->held)
+    bool wanted = consumer->state == CONSUMER_MEMBER && (!consumer->held || consumer->pausing);
+    if (wanted)
         record = kafka_record_new(event, on_record_freed, consumer);
     if (!record) {
         rd_kafka_event_destroy(event);
@@ -247,7 +261,10 @@ static void take_record(struct kafka_consumer *consumer, rd_kafka_event_t *event
     if (consumer->reports.in_trouble)
         kafka_reports_all_well(&consumer->reports);
     consumer->records_open++;
-    consumer->options.on_record(consumer->options.context, record);
+    if (!consumer->pausing)
+        consumer->options.on_record(consumer->options.context, record);
+    else
+        kafka_backlog_put(&consumer->kept, record);
 }
 
 void kafka_consumer_store(
@@ -294,6 +311,15 @@ static void take_event(struct kafka_consumer *consumer, rd_kafka_event_t *event)
 
 static void destroy_when_nothing_is_owed(struct kafka_consumer *consumer);
 
+/* The queue is empty; is there work all the same? */
+static bool ran_dry(struct kafka_consumer *consumer)
+{
+    if (consumer->pausing)
+        pause_assigned(consumer);
+    /* The event that ends leaving is swallowed by the poll. */
+    return consumer->state == CONSUMER_LEAVING && rd_kafka_consumer_closed(consumer->handle);
+}
+
 static bool take_turn(void *context)
 {
     struct kafka_consumer *consumer = context;
@@ -308,13 +334,18 @@ static bool take_turn(void *context)
         tell_revoked(consumer, consumer->assigned, false);
     }
     for (unsigned taken = 0; taken < consumer->options.records_per_turn; taken++) {
+        if (consumer->pausing && kafka_backlog_is_full(&consumer->kept))
+            pause_assigned(consumer);
         if (stands_still(consumer))
             return false;
+        if (!consumer->held && consumer->kept.count > 0) {
+            consumer->options.on_record(
+                consumer->options.context, kafka_backlog_take(&consumer->kept));
+            continue;
+        }
         rd_kafka_event_t *event = rd_kafka_queue_poll(consumer->queue, 0);
         if (!event)
-            /* The event that ends leaving is swallowed by the poll. */
-            return consumer->state == CONSUMER_LEAVING &&
-                   rd_kafka_consumer_closed(consumer->handle);
+            return ran_dry(consumer);
         take_event(consumer, event);
     }
     return true;
@@ -330,7 +361,7 @@ static void on_hold_timer(uv_timer_t *timer)
     struct kafka_consumer *consumer = timer->data;
     if (consumer->state != CONSUMER_MEMBER || !consumer->held || consumer->paused)
         return;
-    pause_assigned(consumer);
+    consumer->pausing = true;
     kick(consumer);
 }
 
@@ -347,6 +378,7 @@ void kafka_consumer_continue(struct kafka_consumer *consumer)
     if (!consumer->held)
         return;
     consumer->held = false;
+    consumer->pausing = false;
     uv_timer_stop(&consumer->hold_timer);
     if (consumer->state != CONSUMER_MEMBER)
         return;
@@ -440,7 +472,10 @@ void kafka_consumer_close(struct kafka_consumer *consumer)
     if (consumer->state != CONSUMER_MEMBER)
         return;
     consumer->state = CONSUMER_LEAVING;
+    consumer->pausing = false;
     uv_timer_stop(&consumer->hold_timer);
+    for (struct kafka_record *record; (record = kafka_backlog_take(&consumer->kept)) != NULL;)
+        kafka_record_free(record);
 
     /* From here on the library sends to a queue of the caller's making. */
     rd_kafka_queue_t *queue = rd_kafka_queue_new(consumer->handle);

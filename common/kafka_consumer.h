@@ -5,23 +5,25 @@
  * Promises:
  *  - all callbacks come on the loop's thread, none inside a call of this interface;
  *  - nothing here blocks the loop; librdkafka's queue wakes it, and at most `records_per_turn`
- * records are handed over per turn before other handles have theirs;
+ *    records are handed over per turn before other handles have theirs;
  *  - offsets are committed only through kafka_consumer_store (the library's timed commit, and the
  *    one on revoke and close, send what was stored); a store for a partition that is no longer ours
  *    is dropped;
  *  - librdkafka's own log lines come out through log.h, on the loop's thread.
  *
- * Holding. kafka_consumer_hold stops handing over records. The records already fetched stay where
- * they are for HOLD_PAUSE_MS; a hold that lasts longer pauses the partitions and polls on, because
- * rebalances wait for the poll. kafka_consumer_continue undoes either. Partitions that are assigned
- * during a hold are held too.
+ * Holding. kafka_consumer_hold stops handing over records, at once. The records already fetched
+ * stay where they are for KAFKA_CONSUMER_HOLD_PAUSE_MS; a hold that lasts longer keeps about a
+ * thousand of them, drops the others, pauses the partitions and polls on, because rebalances wait
+ * for the poll. kafka_consumer_continue undoes either: the kept ones come at once, the others when
+ * they have been fetched again, which takes the library up to a second. Partitions that are
+ * assigned during a hold are held too.
  *
- * Rebalances. on_assigned tells of new partitions (with cooperative-sticky only the added ones).
- * on_revoked tells of partitions that are about to go; the whole assignment stands still until
- * kafka_consumer_let_go is called, exactly once per on_revoked, so store what is finished and call
- * it soon. `lost`: they are gone already (the session ended); storing is useless, letting go is
- * still owed. When the consumer closes, on_revoked comes for what was left and is to be let go
- * likewise.
+ * Rebalances. on_assigned tells of new partitions (with cooperative-sticky only the added ones;
+ * there may be none). A group is not joined while none of the topics exists. on_revoked tells of
+ * partitions that are about to go; the whole assignment stands still until kafka_consumer_let_go is
+ * called, exactly once per on_revoked, so store what is finished and call it soon. `lost`: they are
+ * gone already (the session ended); storing is useless, letting go is still owed. When the consumer
+ * closes, on_revoked comes for what was left and is to be let go likewise.
  *
  * Life cycle: kafka_consumer_new subscribes; kafka_consumer_close leaves the group (by the
  * library's asynchronous close), commits what was stored, then on_closed comes and the consumer is

@@ -65,11 +65,11 @@ static const struct kafka_pin pins[] = {
     {"enable.idempotence", "false", KAFKA_PIN_DEFAULT},
     /* The Java client's choice of partition; the library's default is another. */
     {"partitioner", "murmur2_random", KAFKA_PIN_DEFAULT},
-    /* Whoever reads must be able to decode, and clients differ in what they can: kafkajs, alone, reads
-     * gzip only. Records are small; a topic's own compression.type does it at the broker. */
+    /* Whoever reads must be able to decode, and clients differ in what they can: kafkajs, alone,
+     * reads gzip only. Records are small; a topic's own compression.type does it at the broker. */
     {"compression.type", "none", KAFKA_PIN_DEFAULT},
-    /* A record goes out at once while fewer than so many requests are unanswered; when the broker is
-     * busier, records gather meanwhile. A linger time costs its length at low rates, and without
+    /* A record goes out at once while fewer than so many requests are unanswered; when the broker
+     * is busier, records gather meanwhile. A linger time costs its length at low rates, and without
      * either there is a request for each record, which costs ten times the CPU. */
     {"linger.ms", "0", KAFKA_PIN_DEFAULT},
     {"max.in.flight.requests.per.connection", "5", KAFKA_PIN_DEFAULT},

@@ -66,8 +66,8 @@ struct kafka_producer_options {
     size_t property_count;
     const char *const *topics; /* handles opened at start: the first record to a new one is slow */
     size_t topic_count;
-    void (*on_fatal)(
-        void *context, const char *reason); /* after it every send ends in KAFKA_FATAL */
+    /* After it every send ends in KAFKA_FATAL. */
+    void (*on_fatal)(void *context, const char *reason);
     void (*on_closed)(void *context);
     void *context;
 };

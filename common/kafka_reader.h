@@ -43,8 +43,8 @@ struct kafka_reader_options {
     int64_t start_timeout_us;
 };
 
-/* RESULT_REJECT with a message for the operator in `error` when a property or a topic's name is
- * refused. */
+/* RESULT_REJECT with a message for the operator in `error` when a property or a
+ * topic's name is refused. */
 enum result kafka_reader_new(uv_loop_t *loop, const struct kafka_reader_options *options,
     struct kafka_reader **reader, char *error, size_t error_size) MUST_CHECK;
 void kafka_reader_close(struct kafka_reader *reader);

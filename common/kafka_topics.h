@@ -79,8 +79,8 @@ void kafka_topics_trim(struct kafka_topics *topics);
 
 /* Its state was seen lately enough to answer from it. */
 bool kafka_topic_is_known(const struct kafka_topic *topic);
-/* Records may be sent to its handle. One opened at start is trusted until it is seen to be missing.
- */
+/* Records may be sent to its handle. One opened at start is trusted until
+ * it is seen to be missing. */
 bool kafka_topic_is_open(const struct kafka_topic *topic);
 void kafka_topic_saw(struct kafka_topic *topic, enum kafka_topic_state state);
 

@@ -46,8 +46,8 @@ int kafka_fixture_start(void **state)
     rd_kafka_conf_set(conf, "log_level", "0", error, sizeof(error)); /* it has no brokers to name */
     fixture->owner = rd_kafka_new(RD_KAFKA_PRODUCER, conf, error, sizeof(error));
     fixture->cluster = rd_kafka_mock_cluster_new(fixture->owner, 1);
-    /* By itself it offers versions that have no flag against creating topics (and then creates
-     * them). */
+    /* By itself it offers versions that have no flag against creating topics
+     * (and then creates them). */
     rd_kafka_mock_set_apiversion(fixture->cluster, API_METADATA, 0, 4);
     reserve_nowhere(fixture);
     fixture->brokers = rd_kafka_mock_cluster_bootstraps(fixture->cluster);
@@ -146,6 +146,23 @@ void kafka_fixture_run(struct kafka_fixture *fixture, unsigned milliseconds)
     int64_t end_us = clock_monotonic_us() + milliseconds * CLOCK_US_PER_MS;
     while (clock_monotonic_us() < end_us)
         uv_run(&fixture->loop, UV_RUN_ONCE);
+}
+
+void kafka_fixture_wait_committed(
+    struct kafka_fixture *fixture, const char *group_and_topic, int partitions, int64_t total)
+{
+    int64_t deadline_us = clock_monotonic_us() + KAFKA_WAIT_MS * CLOCK_US_PER_MS;
+    int64_t committed;
+    do {
+        assert_true(clock_monotonic_us() < deadline_us);
+        kafka_fixture_run(fixture, 100);
+        committed = 0;
+        for (int partition = 0; partition < partitions; partition++) {
+            int64_t offset =
+                kafka_fixture_committed(fixture, group_and_topic, group_and_topic, partition);
+            committed += offset > 0 ? offset : 0;
+        }
+    } while (committed != total);
 }
 
 /* Log lines. */
@@ -335,6 +352,7 @@ static void on_record(void *context, struct kafka_record *record)
     struct kafka_member *member = context;
     assert_int_equal(member->inside, 0);
     assert_string_equal(record->topic, member->topic);
+    assert_true(member->owned[record->partition]);
     assert_true(member->record_count < KAFKA_MEMBER_RECORDS_MAX);
     member->records[member->record_count].partition = record->partition;
     member->records[member->record_count].offset = record->offset;

@@ -46,6 +46,11 @@ void kafka_fixture_wait(
 /* Runs the loop for so long. For what must not happen. */
 void kafka_fixture_run(struct kafka_fixture *fixture, unsigned milliseconds);
 
+/* Until that many records are committed in all, by a group that is called like its topic. The mock
+ * cluster takes no commits while a group rebalances, so a test waits for them beforehand. */
+void kafka_fixture_wait_committed(
+    struct kafka_fixture *fixture, const char *group_and_topic, int partitions, int64_t total);
+
 /* Log lines are kept instead of written. */
 void kafka_log_catch(void);
 bool kafka_log_has(const char *text);

@@ -78,9 +78,9 @@ static void test_records(void **state)
         {"abc", "v", "w", 479470107},
         {NULL, "no key", "w", 0},
     };
-    enum { CASES = sizeof(cases) / sizeof(cases[0]), PARTITIONS = 7 };
+    enum { CASES = sizeof(cases) / sizeof(cases[0]), HASHED_TO = 7 };
     struct kafka_fixture *fixture = *state;
-    kafka_fixture_create_topic(fixture, "records", PARTITIONS);
+    kafka_fixture_create_topic(fixture, "records", HASHED_TO);
     struct kafka_sender sender;
     kafka_sender_start(&sender, fixture, NULL, NULL, 0);
     int64_t begin_ms = clock_wall_us() / CLOCK_US_PER_MS;
@@ -128,7 +128,7 @@ static void test_records(void **state)
         assert_bytes(record->value, record->value_size, cases[i].value);
         assert_in_range(record->timestamp_ms, begin_ms, end_ms);
         if (cases[i].key)
-            assert_int_equal(record->partition, (cases[i].hash & INT32_MAX) % PARTITIONS);
+            assert_int_equal(record->partition, (cases[i].hash & INT32_MAX) % HASHED_TO);
 
         struct kafka_header header;
         if (i == CASES - 1) {
@@ -226,8 +226,12 @@ static void test_hold(void **state)
         filled += 100;
         assert_int_equal(member->record_count, member->hold_at);
         member->hold_at += 150;
+        int64_t begin_us = clock_monotonic_us();
         kafka_consumer_continue(member->consumer);
         assert_int_equal(member->record_count, member->hold_at - 150);
+        kafka_member_wait_records(member, member->hold_at);
+        /* Some were kept; fetching again would take longer. */
+        assert_true(clock_monotonic_us() - begin_us < 200 * CLOCK_US_PER_MS);
     }
     member->hold_at = 0;
     kafka_consumer_continue(member->consumer);
@@ -243,23 +247,30 @@ static void test_hold(void **state)
     free(member);
 }
 
-/* The mock cluster takes no commits while a group rebalances, so this is waited for beforehand. */
-static void wait_committed(
-    struct kafka_fixture *fixture, const char *group_and_topic, int partitions, int64_t offset)
+enum { PARTITIONS = 4, EACH = 25 };
+
+static bool have_all(const void *context)
 {
-    int64_t deadline_us = clock_monotonic_us() + KAFKA_WAIT_MS * CLOCK_US_PER_MS;
-    for (int partition = 0; partition < partitions; partition++) {
-        while (kafka_fixture_committed(fixture, group_and_topic, group_and_topic, partition) !=
-               offset) {
-            assert_true(clock_monotonic_us() < deadline_us);
-            kafka_fixture_run(fixture, 100);
-        }
+    const struct kafka_member *const *members = context;
+    return members[0]->record_count + members[1]->record_count == PARTITIONS * EACH * 2;
+}
+
+static void check_each_record_once(
+    const struct kafka_member *first, const struct kafka_member *second)
+{
+    for (int partition = 0; partition < PARTITIONS; partition++) {
+        int64_t count = 0;
+        for (size_t i = 0; i < first->record_count; i++)
+            count += first->records[i].partition == partition;
+        if (first->owned[partition])
+            assert_int_equal(count, 2 * EACH);
+        kafka_member_check(first, partition, 0, count - 1);
+        kafka_member_check(second, partition, count, 2 * EACH - 1);
     }
 }
 
 static void check_two_members(struct kafka_fixture *fixture, const char *strategy)
 {
-    enum { PARTITIONS = 4, EACH = 25 };
     char topic[64];
     snprintf(topic, sizeof(topic), "two-%s", strategy);
     const char *properties[] = {"partition.assignment.strategy", strategy, NULL};
@@ -270,11 +281,11 @@ static void check_two_members(struct kafka_fixture *fixture, const char *strateg
     struct kafka_member *first = new_member();
     first->store = true;
     first->let_go_late = true;
+    first->hold_at = PARTITIONS * EACH / 2;
     kafka_member_start(first, fixture, topic, topic, properties);
-    kafka_member_wait_records(first, PARTITIONS * EACH);
-    wait_committed(fixture, topic, PARTITIONS, EACH);
-    /* Held for long, so paused: the second one is let in all the same. */
-    kafka_consumer_hold(first->consumer);
+    kafka_member_wait_records(first, first->hold_at);
+    kafka_fixture_wait_committed(fixture, topic, PARTITIONS, PARTITIONS * EACH / 2);
+    /* Held for long, so paused, with records kept: the second one is let in all the same. */
     kafka_fixture_run(fixture, LONG_HOLD_MS);
 
     struct kafka_member *second = new_member();
@@ -283,44 +294,37 @@ static void check_two_members(struct kafka_fixture *fixture, const char *strateg
     kafka_fixture_wait(fixture, owes_let_go, first);
     kafka_fixture_run(fixture, 700);
     assert_int_equal(second->owned_count, 0);
-    unsigned gone = first->revoked_count;
     bool eager = strcmp(strategy, "range") == 0;
-    assert_int_equal(gone, eager ? PARTITIONS : PARTITIONS / 2);
-    bool was_owned[PARTITIONS];
-    memcpy(was_owned, first->owned, sizeof(was_owned));
+    assert_int_equal(first->revoked_count, eager ? PARTITIONS : PARTITIONS / 2);
     kafka_member_let_go(first);
 
     kafka_member_wait_owned(second, PARTITIONS / 2);
     kafka_member_wait_owned(first, PARTITIONS / 2);
+    first->hold_at = 0;
     kafka_consumer_continue(first->consumer);
-    /* The former owner rewinds nothing. */
-    for (int partition = 0; partition < PARTITIONS; partition++) {
-        if (second->owned[partition])
-            kafka_consumer_store(first->consumer, topic, partition, 1);
-    }
     struct kafka_sender sender;
     kafka_sender_start(&sender, fixture, NULL, NULL, 0);
     for (int partition = 0; partition < PARTITIONS; partition++)
         kafka_sender_fill(&sender, topic, partition, EACH, EACH);
     kafka_sender_stop(&sender);
-    kafka_member_wait_records(second, PARTITIONS / 2 * EACH);
-    kafka_member_wait_records(first, PARTITIONS * EACH + PARTITIONS / 2 * EACH);
+    const struct kafka_member *members[] = {first, second};
+    kafka_fixture_wait(fixture, have_all, members);
+    check_each_record_once(first, second);
+
+    /* The former owner rewinds nothing. */
+    kafka_fixture_wait_committed(fixture, topic, PARTITIONS, PARTITIONS * EACH * 2);
     for (int partition = 0; partition < PARTITIONS; partition++) {
         if (second->owned[partition])
-            kafka_member_check(second, partition, EACH, 2 * EACH - 1);
-        else
-            kafka_member_check(first, partition, 0, 2 * EACH - 1);
+            kafka_consumer_store(first->consumer, topic, partition, 1);
     }
-
-    wait_committed(fixture, topic, PARTITIONS, 2 * EACH);
 
     /* Whoever stays takes over, from where the other one was. */
     first->let_go_late = false;
     kafka_member_stop(first);
     kafka_member_wait_owned(second, PARTITIONS);
     kafka_member_stop(second);
-    assert_int_equal(second->record_count, PARTITIONS / 2 * EACH);
-    wait_committed(fixture, topic, PARTITIONS, 2 * EACH);
+    assert_true(have_all(members));
+    kafka_fixture_wait_committed(fixture, topic, PARTITIONS, PARTITIONS * EACH * 2);
     free(first);
     free(second);
 }

@@ -493,8 +493,8 @@ static void test_refused_properties(void **state)
         {"allow.auto.create.topics", "true", "allow.auto.create.topics"},
         {"transactional.id", "t", "transactional.id"},
         {"delivery.report.only.error", "true", "delivery.report.only.error"},
-        {"message.timeout.ms", "1", "message.timeout.ms"}, /* less than linger.ms allows */
-        {"security.protocol", "sasl_plaintext", "sasl"},   /* without a name */
+        {"compression.type", "zip", "compression.type"},
+        {"security.protocol", "sasl_plaintext", "sasl"}, /* without a name */
     };
     struct kafka_fixture *fixture = *state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
