@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.fleet import Fleet
 from support.redis_server import RedisServer
 from support.sandbox import Sandbox
 from support.topics import TopicReader, TopicWriter, connect_topics, create_topics
@@ -89,6 +90,18 @@ def start_worker():
 
     yield start
     _end_all(started, Worker.stop)
+
+
+@pytest.fixture
+def make_fleet(kafka, start_sandbox, redis, start_worker):
+    """make_fleet(latency_ms=60, jitter_ms=40, NAME=value, …): a Fleet on the real broker, no worker started yet."""
+
+    def make(latency_ms=60, jitter_ms=40, **settings):
+        terra = start_sandbox("--no-kafka")
+        terra.set_latency(latency_ms, jitter_ms)
+        return Fleet(start_worker, kafka.bootstrap, terra, redis, **settings)
+
+    return make
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
-"""Where a reply goes: the topic and partition that a request names, the allow-list, and what a bad address costs.
-
-A topic that is not there is looked for on the real broker (test_kafka_*.py): the embedded one makes it on being asked.
-"""
+"""Where a reply goes: the topic and partition that a request names, the allow-list, and what a bad address costs."""
 
 import struct
 
 import pytest
 
 from support.connect import ConnectFlow, check, is_link, new_id
+from local_process import eventually
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +28,8 @@ def assert_rejected(flow, place, user, says=""):
     """On the default topic, without the link, and without a call to Terra."""
     reply = flow.reply(place).json
     assert reply["status"] == "error" and reply["error"]["code"] == "reply_address_rejected"
-    assert says in reply["error"]["message"]
+    message = reply["error"]["message"]
+    assert says in message and message.startswith(("caller: ", "operator: ", "caller or operator: "))
     assert reply["error"]["retryable"] is False and reply["attempts"] == 0
     assert "link" not in reply and reply["reference_id"] == user
     assert flow.outcome(place).json["error"] == reply["error"]
@@ -84,6 +83,18 @@ def test_a_topic_that_is_not_allowed(flow, topic):
     assert_rejected(flow, place, user, "kafka_replyTopic")
 
 
+def test_a_topic_that_is_not_there_and_later_is(flow):
+    missing = f"{flow.topics.replies}.missing"
+    for _ in range(2):
+        user = new_id()
+        place = flow.send({"reference_id": user}, headers={"reply-to": missing})
+        assert_rejected(flow, place, user, "does not exist")
+    team = flow.create_topic("missing")  # it has not been made by being asked for
+    # That it was not there is remembered for a moment.
+    eventually(lambda: flow.reply_from_any(
+        flow.send({"reference_id": new_id()}, headers={"reply-to": missing}), team).topic == missing)
+
+
 @pytest.mark.parametrize("topic", [b"", b"a b", b"\x00\x01", b"x" * 250, "é".encode(), b"..", b"a/b"])
 def test_what_is_no_topic_name(flow, topic):
     user = new_id()
@@ -111,6 +122,21 @@ def test_what_is_no_partition(flow, team, partition):
     place = flow.send({"reference_id": user},
         headers={"kafka_replyTopic": team.topic, "kafka_replyPartition": partition})
     assert_rejected(flow, place, user, "kafka_replyPartition")
+
+
+def test_an_address_that_fails_only_when_published_to(flow):
+    """The link goes nowhere then; it is kept, and the same request with a good address gets it without another call."""
+    value = {"reference_id": new_id(), "request_id": new_id("r")}
+    refusing = flow.create_topic("refusing")
+    flow.sandbox.add_fault(delay_ms=500, reference_id_prefix=value["reference_id"])
+    place = flow.send(value, headers={"reply-to": refusing.topic})
+    # Only now, so that it is the reply which meets it, and not the request.
+    flow.sandbox.fail_kafka_requests("Produce", "TOPIC_AUTHORIZATION_FAILED")
+    reply = flow.reply(place).json
+    assert reply["error"]["code"] == "reply_address_rejected" and "link" not in reply
+    assert refusing.records == []
+    assert is_link(flow.ask(value).json["link"])
+    assert len(flow.calls_for(value["reference_id"])) == 1
 
 
 def test_an_unreadable_request_with_a_bad_address_is_answered_by_default(flow):

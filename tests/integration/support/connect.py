@@ -6,6 +6,8 @@ from contextlib import ExitStack
 
 from jsonschema import Draft202012Validator
 
+from local_process import eventually
+
 from . import TOP
 from .redis_server import RedisServer
 from .sandbox import Sandbox
@@ -113,7 +115,13 @@ class ConnectFlow:
         return [placed[number] for number in range(len(placed))]
 
     def reply(self, place, reader=None, timeout=20):
+        """From the default reply topic, or the one of that reader."""
         return _find(reader or self.replies, f"{place}/connect-reply", timeout)
+
+    def reply_from_any(self, place, reader, timeout=20):
+        """From that reader's topic or the default one."""
+        return eventually(lambda: next((record for known in (reader, self.replies) for record in known.records
+            if record.header("ce_id") == f"{place}/connect-reply".encode()), None), timeout, f"a reply to {place}")
 
     def outcome(self, place, timeout=20):
         return _find(self.outcomes, f"{place}/connect-outcome", timeout)

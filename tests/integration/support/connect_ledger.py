@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from .topics import connect_topics, create_topics, read_to_end
 
 COMMITS_TOPIC = "__consumer_offsets"
+ON_ITS_WAY_MS = 5000
 BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
 
 
@@ -105,6 +106,19 @@ class Ledger:
         return rewound
 
     @property
+    def answered_after_commit(self):
+        """Repeats of what had been committed for longer than a job can still be on its way."""
+        late = []
+        commits = defaultdict(list)
+        for commit in self.commits:
+            commits[commit.partition].append(commit)
+        for at, answers in self.answers.items():
+            done = next((commit.time_ms for commit in commits[at[0]] if commit.offset > at[1]), math.inf) \
+                if len(answers) > 1 else math.inf
+            late += [(at, answer) for answer in answers[1:] if answer.time_ms > done + ON_ITS_WAY_MS]
+        return late
+
+    @property
     def committed(self):
         """{partition: offset} as it stands."""
         return {commit.partition: commit.offset for commit in self.commits}
@@ -132,9 +146,11 @@ class Ledger:
             "requests with two links": self.two_links,
             "commits past an unanswered request": self.early_commits,
             "commits below an earlier one": self.rewound_commits,
+            "repeats of what was committed": self.answered_after_commit,
         }
         found = {what: found for what, found in problems.items() if found}
         assert not found, "; ".join(f"{len(those)} {what}, such as {_some(those)}" for what, those in found.items())
+        assert self.commits, "nothing was committed"
         strangers = set(self.answers) - set(self.requests)
         assert not strangers, f"replies to nothing that was asked: {_some(strangers)}"
 

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 READ_BATCH = 500
 # Brokers come and go in these tests; the library's word on each of that is of no interest.
-LOG_LEVEL = 3
+LOG_LEVEL = 2
 
 
 @dataclass(frozen=True)
