@@ -17,6 +17,10 @@ if(SANITIZE)
     add_link_options(-fsanitize=address,undefined)
 endif()
 
+if(FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 if(HARDEN)
     add_compile_options(-fstack-protector-strong -fstack-clash-protection -fPIE
         -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)

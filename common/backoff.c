@@ -20,8 +20,8 @@ int64_t backoff_delay_us(const struct backoff *backoff, unsigned attempt, uint64
     if (ceiling > backoff->maximum_us)
         ceiling = backoff->maximum_us;
 
-    /* The upper half of a 128-bit product: random scaled to 0..ceiling without a division's bias.
-     */
+    /* The upper half of a 128-bit product: random scaled to 0..ceiling
+     * without a division's bias. */
     return (int64_t)(((unsigned __int128)random * ((uint64_t)ceiling + 1)) >> 64);
 }
 

@@ -175,8 +175,8 @@ static bool take_asctime(const char *cursor, struct tm *tm)
            take_number(&cursor, 4, &tm->tm_year) && *cursor == '\0';
 }
 
-/* False when there is no such day, or it falls on another day of the week. tm_year is the whole
- * year. */
+/* False when there is no such day, or it falls on another day of the week.
+ * tm_year is the whole year. */
 static bool to_wall_us(const struct tm *tm, int64_t *wall_us)
 {
     struct tm day = {.tm_year = tm->tm_year - 1900, .tm_mon = tm->tm_mon, .tm_mday = tm->tm_mday};

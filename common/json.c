@@ -250,7 +250,7 @@ static void begin_value(struct json_writer *writer, const char *name)
     writer->comma = true;
 }
 
-/* Bytes that stand for themselves in a string: ASCII but for controls, the quote and the backslash. */
+/* Bytes that stand for themselves in a string: ASCII but controls, the quote and the backslash. */
 static const bool plain[256] = {
     [' ' ... '"' - 1] = true, ['"' + 1 ... '\\' - 1] = true, ['\\' + 1 ... 0x7f] = true};
 

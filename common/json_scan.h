@@ -17,8 +17,8 @@
 
 #define JSON_DEPTH_MAX 100
 
-/* value_end: behind the outermost value, in front of any trailing blanks. False with *error filled
- * in. */
+/* value_end: behind the outermost value, in front of any trailing blanks.
+ * False with *error filled in. */
 bool json_scan(const void *data, size_t size, const struct json_limits *limits,
     struct json_error *error, size_t *value_end);
 

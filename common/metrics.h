@@ -6,8 +6,8 @@
  * Registering the same name with the same labels again gives the same metric. Labels are few and
  * fixed: never an id, a topic from outside or an error text.
  *
- * One thread. Names follow Prometheus: terra_connect_<what>_<unit>[_total], base units (seconds,
- * bytes).
+ * One thread. Names follow Prometheus: terra_connect_<what>_<unit>[_total],
+ * base units (seconds, bytes).
  */
 #ifndef COMMON_METRICS_H
 #define COMMON_METRICS_H

@@ -246,8 +246,8 @@ static void on_expiry(uv_timer_t *timer)
     expire_list(client, &client->waiting, now_us);
     if (expire_list(client, &client->pending, now_us) == 0)
         return;
-    /* The late answers must not be taken for those of later commands: only a new connection is
-     * sure. */
+    /* The late answers must not be taken for those of later commands: only a
+     * new connection is sure. */
     struct redis_loss loss = {.reason = "a command was not answered in time; connecting anew",
         .advice = "find out what keeps Redis busy, or the network between"};
     lose_connection(client, &loss);
@@ -471,7 +471,7 @@ static void prepare_socket_address(struct redis_client *client)
 }
 
 enum result redis_client_new(uv_loop_t *loop, const struct redis_client_options *options,
-    struct redis_client **made, char *error, size_t error_size)
+    struct redis_client **client, char *error, size_t error_size)
 {
     assert(options->connect_timeout_us > 0 && options->reconnect_max_us > 0);
     struct redis_url url;
@@ -487,21 +487,21 @@ enum result redis_client_new(uv_loop_t *loop, const struct redis_client_options 
     }
     signal(SIGPIPE, SIG_IGN);
 
-    struct redis_client *client = memory_new(sizeof *client);
-    client->loop = loop;
-    client->options = *options;
-    client->options.url = client->options.ca_file = NULL;
-    client->url = url;
-    client->tls = tls;
+    struct redis_client *made = memory_new(sizeof *made);
+    made->loop = loop;
+    made->options = *options;
+    made->options.url = made->options.ca_file = NULL;
+    made->url = url;
+    made->tls = tls;
     if (url.socket_path)
-        prepare_socket_address(client);
-    uv_timer_init(loop, &client->step);
-    uv_timer_init(loop, &client->expiry);
-    uv_idle_init(loop, &client->telling);
-    client->step.data = client->expiry.data = client->telling.data = client;
-    client->held_by = 3;
-    set_step(client, STATE_PAUSING, 0); /* the first attempt begins when the loop runs */
-    *made = client;
+        prepare_socket_address(made);
+    uv_timer_init(loop, &made->step);
+    uv_timer_init(loop, &made->expiry);
+    uv_idle_init(loop, &made->telling);
+    made->step.data = made->expiry.data = made->telling.data = made;
+    made->held_by = 3;
+    set_step(made, STATE_PAUSING, 0); /* the first attempt begins when the loop runs */
+    *client = made;
     return RESULT_OK;
 }
 

@@ -24,8 +24,8 @@
  * itself. Run the loop until it has no handles left before freeing what the callbacks use. Both
  * redis_client_send and redis_client_close may be called from any callback.
  *
- * SIGPIPE is ignored in the whole process from redis_client_new on, since hiredis writes with
- * write(2).
+ * SIGPIPE is ignored in the whole process from redis_client_new on, since
+ * hiredis writes with write(2).
  */
 #ifndef COMMON_REDIS_CLIENT_H
 #define COMMON_REDIS_CLIENT_H
@@ -43,8 +43,8 @@
 struct redis_client;
 
 enum redis_outcome {
-    REDIS_ANSWERED, /* Redis answered, not with an error */
-    REDIS_ERROR, /* Redis answered with an error: text says which (NOAUTH, READONLY, LOADING, …) */
+    REDIS_ANSWERED,    /* Redis answered, not with an error */
+    REDIS_ERROR,       /* with an error: text says which (NOAUTH, READONLY, LOADING, …) */
     REDIS_TIMEOUT,     /* no answer in time */
     REDIS_UNAVAILABLE, /* not connected, or the connection broke before the answer */
 };
@@ -62,10 +62,10 @@ struct redis_answer {
 
 struct redis_client_options {
     const char *url;
-    int64_t connect_timeout_us; /* for the name, and for each address up to the answer to AUTH and
-                                   SELECT */
-    int64_t reconnect_max_us;   /* the cap of the backoff */
-    const char *ca_file;        /* for rediss://; NULL: the system's */
+    /* For the name, and for each address up to the answer to AUTH and SELECT. */
+    int64_t connect_timeout_us;
+    int64_t reconnect_max_us; /* the cap of the backoff */
+    const char *ca_file;      /* for rediss://; NULL: the system's */
     /* Told when the connection comes up (after AUTH and SELECT) and when it goes; not by
      * redis_client_close. May be NULL. */
     void (*on_connection)(void *context, bool connected);
@@ -90,8 +90,8 @@ struct redis_script {
     const char *sha1;
 };
 
-/* RESULT_REJECT with a message in `error` when the URL cannot be used; the message never holds the
- * password. */
+/* RESULT_REJECT with a message in `error` when the URL cannot be used; the message
+ * never holds the password. */
 enum result redis_client_new(uv_loop_t *loop, const struct redis_client_options *options,
     struct redis_client **client, char *error, size_t error_size) MUST_CHECK;
 void redis_client_close(struct redis_client *client);
@@ -102,15 +102,15 @@ void redis_client_send(struct redis_client *client, struct redis_command *comman
     int64_t timeout_us, size_t count, const char *const *arguments, const size_t *sizes);
 
 /* EVALSHA, and by itself EVAL where the server does not know the script yet. `count` arguments, of
- * which the first `keys` are keys; the texts, like the script, must stay valid until on_answer has
- * been called, unlike those of redis_client_send (the arrays need not). At most REDIS_ARGUMENTS_MAX
- * - 3. */
+ * which the first `keys` are keys; at most REDIS_ARGUMENTS_MAX - 3. Unlike those of
+ * redis_client_send the texts, and the script, must stay valid until on_answer has been called; the
+ * arrays need not. */
 void redis_client_run_script(struct redis_client *client, struct redis_command *command,
     int64_t timeout_us, const struct redis_script *script, size_t keys, size_t count,
     const char *const *arguments, const size_t *sizes);
 
-/* Item `index` of an array answer, as an answer of its own. An item that is an error has
- * REDIS_ERROR. */
+/* Item `index` of an array answer, as an answer of its own. An item that is
+ * an error has REDIS_ERROR. */
 struct redis_answer redis_answer_item(const struct redis_answer *answer, size_t index);
 
 #endif

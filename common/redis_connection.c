@@ -219,8 +219,8 @@ static void set_refusal(struct redis_loss *loss, enum greeting greeting, const c
         return;
     }
     if (greeting == GREETING_AUTH) {
-        /* The first word only: a Redis without AUTH answers with the arguments it did not
-         * understand. */
+        /* The first word only: a Redis without AUTH answers with the
+         * arguments it did not understand. */
         snprintf(reason, sizeof reason, "Redis refused AUTH (%.*s)",
             (int)strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"), text);
         set_loss(loss, true, reason, ADVICE_CREDENTIALS);
@@ -330,8 +330,8 @@ static void finish_connect(struct redis_connection *connection)
         return;
     }
     if (!connection->url->socket_path) {
-        /* Our writes are whole batches; and a peer that is gone is noticed while nothing is sent.
-         */
+        /* Our writes are whole batches; and a peer that is gone is
+         * noticed while nothing is sent. */
         setsockopt(connection->socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         setsockopt(connection->socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     }

@@ -20,8 +20,7 @@
 struct redis_tls {
     SSL_CTX *context;
     char *host;
-    bool host_is_address; /* no server name is sent then, and the certificate must hold the address
-                           */
+    bool host_is_address; /* no server name is sent, and the certificate must hold the address */
 };
 
 static bool is_address(const char *host)

@@ -1,6 +1,6 @@
 /*
- * redis_tls: TLS to a Redis, where hiredis has it (HAVE_HIREDIS_SSL); redis_tls_new says so
- * elsewhere.
+ * redis_tls: TLS to a Redis, where hiredis has it (HAVE_HIREDIS_SSL);
+ * redis_tls_new says so elsewhere.
  *
  * hiredis sends the server's name but does not compare it with the certificate, so the session is
  * made here: TLS 1.2 or newer, the chain verified, and the name (or address) checked.
@@ -22,8 +22,8 @@ enum redis_tls_step {
     REDIS_TLS_FAILED
 };
 
-/* ca_file: NULL for the system's. NULL with a message when there is no TLS or the file is of no
- * use. */
+/* ca_file: NULL for the system's. NULL with a message when there is no TLS
+ * or the file is of no use. */
 struct redis_tls *redis_tls_new(
     const char *host, const char *ca_file, char *error, size_t error_size);
 void redis_tls_free(struct redis_tls *tls); /* NULL is fine */

@@ -5,8 +5,7 @@
  *   unix://[[user]:password@]/path[?db=n]
  *
  * User, password and path are percent-decoded; what has a meaning of its own in a URL (@ : / ? # %)
- * is written as an escape in them. A second '@' is taken as part of the password, as people paste
- * it.
+ * is written as an escape in them. A second '@' is taken as part of the password, as pasted.
  *
  * No error message ever quotes the URL: where a password holds a raw '/' or '#', no part of the
  * text can be told from it for sure.

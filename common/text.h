@@ -11,9 +11,9 @@ bool text_equal(const char *a, const char *b); /* NULL equals only NULL */
 bool text_starts_with(const char *text, const char *prefix);
 bool text_empty(const char *text); /* NULL or "" */
 
-/* How many insertions, deletions, substitutions and swaps of neighbours turn a into b; counted up
- * to `most`, beyond which most + 1 is given back. Names are at most 64 bytes; longer ones are far.
- */
+/* How many insertions, deletions, substitutions and swaps of neighbours turn a into b;
+ * counted up to `most`, beyond which most + 1 is given back. Names are at most 64
+ * bytes; longer ones are far. */
 unsigned text_edit_distance(const char *a, const char *b, unsigned most);
 
 /* The candidate nearest to `name` within `most` edits, or NULL. The list ends with NULL. */

@@ -17,6 +17,7 @@ packages_of() {
         { command -v node && command -v npm; } >/dev/null || echo nodejs npm
         ;;
     kafka) echo python3 default-jre-headless maven ;;
+    fuzz) echo clang ;;
     lint) echo git python3 clang clang-format clang-tidy shellcheck ;;
     esac
 }

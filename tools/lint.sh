@@ -33,7 +33,7 @@ each_header_alone() {
 }
 
 clang_build() {
-    cmake -S . -B build/clang -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug >/dev/null &&
+    cmake -S . -B build/clang -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_BUILD_TYPE=Debug -DFUZZ=ON >/dev/null &&
         cmake --build build/clang
 }
 
@@ -47,7 +47,13 @@ tidy() {
         xargs -0 -n 4 -P "$jobs" clang-tidy -p build/clang --quiet 2> >(grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -header-filter' >&2)
 }
 
+# clang-format leaves comments and long words as they are.
+short_lines() {
+    ! LC_ALL=C.UTF-8 grep -nE '^.{101,}$' "$@"
+}
+
 check "clang-format" clang-format --dry-run -Werror "${sources[@]}" "${headers[@]}"
+check "100 columns" short_lines "${sources[@]}" "${headers[@]}"
 check "gcc, no warnings" tools/build.sh dev
 check "clang, no warnings" clang_build
 check "headers alone, gcc" each_header_alone gcc

@@ -40,9 +40,9 @@ struct cloud_event_headers {
 };
 
 struct cloud_event {
-    const char *kind;    /* "connect-reply", …: ends ce_id, is in ce_type and ce_dataschema */
-    const char *source;  /* ce_source: /terra-connect/<group id> */
-    const char *subject; /* NULL or "": none */
+    const char *kind;         /* "connect-reply", …: ends ce_id; in ce_type and ce_dataschema */
+    const char *source;       /* ce_source: /terra-connect/<group id> */
+    const char *subject;      /* NULL or "": none */
     const char *content_type; /* of the value, a literal; NULL: application/json */
     int64_t time_wall_us;
     /* the source record */

@@ -13,7 +13,8 @@ bool command_load_config(struct config *config, enum config_need need)
     struct buf errors, warnings;
     buf_init(&errors, MESSAGES_BYTES_MAX);
     buf_init(&warnings, MESSAGES_BYTES_MAX);
-    enum result result = config_load(config, (const char *const *)environ, need, &errors, &warnings);
+    enum result result =
+        config_load(config, (const char *const *)environ, need, &errors, &warnings);
     if (warnings.size > 0)
         fprintf(stderr, "%s", buf_text(&warnings));
     if (result != RESULT_OK)

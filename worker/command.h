@@ -1,8 +1,8 @@
 /*
  * command: the subcommands of terra-connect and what they share.
  *
- * Each takes its own arguments (argv[0] is its name), prints help for --help, and gives back an
- * exit code.
+ * Each takes its own arguments (argv[0] is its name), prints help for --help,
+ * and gives back an exit code.
  */
 #ifndef WORKER_COMMAND_H
 #define WORKER_COMMAND_H

@@ -193,8 +193,8 @@ static bool load_environments(struct worker *worker, char error[ENVIRONMENT_ERRO
     char reason[160];
     char *json = config_value_read_file(config->terra_environments_file, reason, sizeof reason);
     if (!json) {
-        snprintf(
-            error, ENVIRONMENT_ERROR_SIZE, "TERRA_ENVIRONMENTS_FILE cannot be read: %s", reason);
+        snprintf(error, ENVIRONMENT_ERROR_SIZE, "TERRA_ENVIRONMENTS_FILE: cannot read %s: %s",
+            config->terra_environments_file, reason);
         return false;
     }
     enum result result = environments_add_json(
@@ -213,16 +213,25 @@ static bool replies_could_be_requests(const struct worker *worker)
     return reply_address_read(worker->addresses, NULL, &header, NULL, &address, &error);
 }
 
+/* Puts the setting in front of what is wrong with it. Always false. */
+static bool blame(const char *setting, char *error, size_t error_size)
+{
+    char reason[256];
+    snprintf(reason, sizeof reason, "%s", error);
+    snprintf(error, error_size, "%s: %s", setting, reason);
+    return false;
+}
+
 static bool make_rules(struct worker *worker, char *error, size_t error_size)
 {
     const struct config *config = &worker->config;
     worker->redirects = redirect_rules_new(config->redirect_urls_allowed, error, error_size);
     if (!worker->redirects)
-        return false;
+        return blame("REDIRECT_URLS_ALLOWED", error, error_size);
     worker->addresses = reply_address_rules_new(
         config->connect_replies_topic, config->reply_topics_allowed, error, error_size);
     if (!worker->addresses)
-        return false;
+        return blame("REPLY_TOPICS_ALLOWED", error, error_size);
     if (replies_could_be_requests(worker)) {
         snprintf(error, error_size,
             "REPLY_TOPICS_ALLOWED: it allows replies on CONNECT_REQUESTS_TOPIC, where they would "
@@ -248,7 +257,8 @@ static bool make_redis(struct worker *worker, char *error, size_t error_size)
         .ca_file = text_empty(config->redis_ca_file) ? NULL : config->redis_ca_file,
     };
     return redis_client_new(&worker->loop, &options, &worker->redis, error, error_size) ==
-           RESULT_OK;
+               RESULT_OK ||
+           blame("REDIS_URL", error, error_size);
 }
 
 static bool make_publisher(struct worker *worker, char *error, size_t error_size)

@@ -120,8 +120,8 @@ static const char *const owned_properties[] = {"enable.auto.offset.store", "enab
     "isolation.level", "transactional.id", "plugin.library.paths", "enable.idempotence",
     "log.queue", "bootstrap.servers", "group.id", NULL};
 
-/* A wrong name that starts like this was meant for us; HTTP_, LOG_ and REQUESTS_ belong to
- * everybody. */
+/* A wrong name that starts like this was meant for us; HTTP_, LOG_ and
+ * REQUESTS_ belong to everybody. */
 static const char *const our_prefixes[] = {"TERRA_", "CONNECT_", "REDIS_", "REPLY_TOPICS_",
     "REDIRECT_URLS_", "DEAD_LETTERS_", "LIMIT_WITHOUT_", NULL};
 

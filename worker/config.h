@@ -62,8 +62,8 @@ struct config {
     struct kafka_property kafka_properties[CONFIG_KAFKA_PROPERTIES_MAX];
     size_t kafka_property_count;
 
-    const char *
-        *sources; /* per table row: where the value came from: "default", "environment", "file" */
+    /* Per table row, where the value came from: "default", "environment" or "file". */
+    const char **sources;
 };
 
 /* Where a program stands on what it must have: `request` needs brokers, not a Terra key. */

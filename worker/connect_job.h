@@ -5,10 +5,10 @@
  *
  * Invariants:
  *  - a job is in exactly one list, that of its state;
- *  - connect_job_set_state is the only door from one state to another, and asserts that the step is
- * allowed;
- *  - while a job is in a state marked (ticket out), one callback is still to come, and the job must
- * not be freed.
+ *  - connect_job_set_state is the only door from one state to another, and asserts that the step
+ *    is allowed;
+ *  - while a job is in a state marked (ticket out), one callback is still to come, and the job
+ *    must not be freed.
  */
 #ifndef WORKER_CONNECT_JOB_H
 #define WORKER_CONNECT_JOB_H

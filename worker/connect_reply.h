@@ -35,8 +35,7 @@ struct connect_result {
     const struct terra_link *link;     /* NULL: error */
     const struct connect_error *error; /* NULL: link */
     unsigned attempts;
-    bool cached; /* the link was given before: from the reply cache or shared with a copy in flight
-                  */
+    bool cached; /* the link was given before: kept, or shared with a copy in flight */
 
     /* for the outcome */
     int64_t requested_wall_us; /* the record's timestamp, or its arrival */

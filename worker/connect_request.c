@@ -149,8 +149,8 @@ static bool is_printable(const void *data, size_t size)
     return utf8_valid(data, size) && !utf8_has_control(data, size);
 }
 
-/* Without a request_id of its own, a request is known by the correlation header, or by where it
- * lies. */
+/* Without a request_id of its own, a request is known by the correlation
+ * header, or by where it lies. */
 static void make_request_id(struct decoding *decoding, const struct connect_request_source *source)
 {
     struct buf *text = begin_made_text(decoding, &decoding->request->request_id);
@@ -179,8 +179,8 @@ static void check_environment_is_known(struct decoding *decoding, const char *na
     fail(decoding, CONNECT_UNKNOWN_ENVIRONMENT, message);
 }
 
-/* Gives the URL where it may be used. A default is the operator's word and has been judged when it
- * was loaded. */
+/* Gives the URL where it may be used. A default is the operator's word and has been
+ * judged when it was loaded. */
 static const char *judge_redirect(
     struct decoding *decoding, enum request_field_id id, const char *url, bool is_default)
 {
@@ -352,8 +352,8 @@ static void take_given(struct decoding *decoding, enum request_field_id id)
             decoding->link == REQUEST_WIDGET ? "a widget session" : "a link to one provider");
 }
 
-/* A default the chosen kind of link does not use is passed over in silence: nobody asked for it
- * here. */
+/* A default the chosen kind of link does not use is passed over in silence:
+ * nobody asked for it here. */
 static void take_default(struct decoding *decoding, enum request_field_id id)
 {
     struct request_field_value value;

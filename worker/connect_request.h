@@ -82,10 +82,11 @@ struct connect_request {
     const char *request_id;                /* always there */
     const char *reference_id;              /* NULL only after an error */
     const struct environment *environment; /* the default one when unknown or unread */
-    const char *environment_name; /* as asked for, known or not; the environment's name when not
-                                     asked for, or with something that is no name */
-    const char *provider;         /* upper case; NULL: a widget session */
-    const char *providers;        /* Terra's one string, GARMIN,OURA; NULL: all */
+    /* As asked for, known or not; the environment's name when not asked for, or with something that
+     * is no name. */
+    const char *environment_name;
+    const char *provider;  /* upper case; NULL: a widget session */
+    const char *providers; /* Terra's one string, GARMIN,OURA; NULL: all */
     const char *language;
     const char *auth_success_redirect_url;
     const char *auth_failure_redirect_url;

@@ -60,8 +60,8 @@ struct environments {
 /* What an environment of the file has where it says nothing. */
 struct environment_defaults {
     const char *base_url; /* such as https://access.tryterra.co/api */
-    /* NULL or "": from the base URL. An environment with a base_url of its own uses only that one.
-     */
+    /* NULL or "": from the base URL. An environment with a base_url of its
+     * own uses only that one. */
     const char *urls[TERRA_ENDPOINT_COUNT];
     struct rate rate;
     int64_t burst;
@@ -86,8 +86,8 @@ enum result environments_add_json(struct environments *environments, const void 
     const struct environment_defaults *defaults, environment_read_file *read_file,
     char error[ENVIRONMENT_ERROR_SIZE]) MUST_CHECK;
 
-/* A new key for the environment at that index; the old one is wiped, so nobody may hold on to it.
- */
+/* A new key for the environment at that index; the old one is wiped, so
+ * nobody may hold on to it. */
 enum result environments_set_key(struct environments *environments, unsigned index,
     const char *api_key, char error[ENVIRONMENT_ERROR_SIZE]) MUST_CHECK;
 

@@ -14,8 +14,8 @@
 
 enum { RECORDS_PER_TURN = 64 };
 
-/* A partition for as long as one assignment of it lasts; its memory stays until its last place is
- * back. */
+/* A partition for as long as one assignment of it lasts; its memory stays until
+ * its last place is back. */
 struct intake_partition {
     char *topic;
     int32_t partition;

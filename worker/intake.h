@@ -6,9 +6,9 @@
  *
  * Invariants:
  *  - a place is given back exactly once: finished (answered, and the answer is persisted) or
- * abandoned (somebody else will have the record again);
+ *    abandoned (somebody else will have the record again);
  *  - an offset is stored only when every record delivered before it in the same assignment is
- * finished;
+ *    finished;
  *  - at most records_in_flight_max places are out; beyond that the consumer is held.
  *
  * Revoke. The group waits for us, so: places of the partitions that go become INTAKE_PLACE_LEAVING,

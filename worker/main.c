@@ -66,8 +66,8 @@ static void hold_standard_descriptors(void)
         close(descriptor);
 }
 
-/* Each call in flight has a socket; the usual soft limit of 1,024 stands for programs that use
- * select(2). */
+/* Each call in flight has a socket; the usual soft limit of 1,024 stands for
+ * programs that use select(2). */
 static void allow_many_sockets(void)
 {
     struct rlimit files;

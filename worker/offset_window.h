@@ -10,8 +10,8 @@
  *
  * Grows by doubling; the caller bounds what is in flight.
  *
- * Life cycle: offset_window_init (no allocation), any use, offset_window_release, whatever is still
- * unfinished.
+ * Life cycle: offset_window_init (no allocation), any use, offset_window_release,
+ * whatever is still unfinished.
  */
 #ifndef WORKER_OFFSET_WINDOW_H
 #define WORKER_OFFSET_WINDOW_H
@@ -37,7 +37,7 @@ uint64_t offset_window_add(struct offset_window *window, int64_t offset);
 /* True when the safe offset moved; *next_offset is then what to store. Each sequence once. */
 bool offset_window_finish(struct offset_window *window, uint64_t sequence, int64_t *next_offset);
 
-size_t offset_window_in_flight(
-    const struct offset_window *window); /* from the oldest unfinished on */
+/* From the oldest unfinished on. */
+size_t offset_window_in_flight(const struct offset_window *window);
 
 #endif

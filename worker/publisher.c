@@ -124,15 +124,16 @@ static void on_topic_answer(
     switch (state) {
     case KAFKA_TOPIC_FOUND:
         if (question->partition != KAFKA_PARTITION_BY_KEY && question->partition >= partition_count)
-            question->on_checked(question, false, "the reply topic has no such partition");
+            question->on_checked(question, false, "caller: the reply topic has no such partition");
         else
             question->on_checked(question, true, "");
         return;
     case KAFKA_TOPIC_MISSING:
-        question->on_checked(question, false, "the reply topic does not exist");
+        question->on_checked(question, false, "caller or operator: the reply topic does not exist");
         return;
     case KAFKA_TOPIC_NOT_AUTHORIZED:
-        question->on_checked(question, false, "the worker may not write to the reply topic");
+        question->on_checked(
+            question, false, "operator: the worker may not write to the reply topic");
         return;
     case KAFKA_TOPIC_UNKNOWN:
         question->on_checked(question, true, "");

@@ -144,17 +144,17 @@ void redirect_rules_free(struct redirect_rules *rules)
     free(rules);
 }
 
-enum redirect_verdict redirect_rules_judge(const struct redirect_rules *rules, const char *text)
+enum redirect_verdict redirect_rules_judge(const struct redirect_rules *rules, const char *url)
 {
-    struct url url;
-    if (!url_parse(text, &url))
+    struct url parsed;
+    if (!url_parse(url, &parsed))
         return REDIRECT_MALFORMED;
-    if (is_never_allowed(&url))
+    if (is_never_allowed(&parsed))
         return REDIRECT_FORBIDDEN;
     if (!rules || !rules->count)
-        return strcmp(url.scheme, "http") == 0 ? REDIRECT_FORBIDDEN : REDIRECT_ALLOWED;
+        return strcmp(parsed.scheme, "http") == 0 ? REDIRECT_FORBIDDEN : REDIRECT_ALLOWED;
     for (size_t i = 0; i < rules->count; i++) {
-        if (rule_matches(&rules->items[i].parsed, &url))
+        if (rule_matches(&rules->items[i].parsed, &parsed))
             return REDIRECT_ALLOWED;
     }
     return REDIRECT_FORBIDDEN;

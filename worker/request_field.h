@@ -90,8 +90,8 @@ bool request_field_provider(const char *text, char upper[PROVIDER_BYTES_MAX + 1]
 /* zh-CN to zh_cn; false when it is no language. */
 bool request_field_language(const char *text, char lower[LANGUAGE_BYTES_MAX + 1]);
 
-/* A sender's text as a message may show it: quoted, cut with "…", or "text that cannot be shown".
- */
+/* A sender's text as a message may show it: quoted, cut with "…", or
+ * "text that cannot be shown". */
 #define REQUEST_FIELD_SHOWN_SIZE (REQUEST_FIELD_SHOWN_MAX + 8)
 const char *request_field_shown(const char *text, char shown[REQUEST_FIELD_SHOWN_SIZE]);
 

@@ -7,10 +7,6 @@
  * A call ends when the outcome of its delivery is known and, unless that is a failure, a reply has
  * come or its time is over, whichever is first.
  */
-/* uthash's usual one falls through its cases in a way that clang wants marked. */
-#define HASH_FUNCTION HASH_FNV
-#include <uthash.h>
-
 #include "worker/requester.h"
 
 #include <assert.h>

@@ -6,10 +6,10 @@
  *    sent: no null, no empty string, no key that Terra does not know. Both widget endpoints take
  *    the same body since October 2026;
  *  - widget: 201 (legacy 200) with session_id, url, expires_in, warnings; authenticateUser: 200
- * with user_id, auth_url and no expiry;
+ *    with user_id, auth_url and no expiry;
  *  - a body whose `message` is JSON null is a credential fault under any status, 5xx included;
  *  - errors come as {message, status}, problem+json {title, detail, code}, {detail}, HTML or
- * nothing: status first, body second, Content-Type never;
+ *    nothing: status first, body second, Content-Type never;
  *  - 403 with a `code` that names an entitlement concerns that request, not the credential.
  *
  * The verdicts:
@@ -58,8 +58,7 @@ enum terra_verdict {
     TERRA_LINK,           /* here is the link */
     TERRA_RETRY,          /* may pass later */
     TERRA_RETRY_FEW,      /* may pass later, but seldom does (500): three attempts at most */
-    TERRA_OTHER_ENDPOINT, /* this endpoint is not served to this account (404, 405, 410 on a widget)
-                           */
+    TERRA_OTHER_ENDPOINT, /* this widget endpoint is not served to this account (404, 405, 410) */
     TERRA_CREDENTIALS,    /* dev id or key refused */
     TERRA_REJECT,         /* for good */
 };
@@ -74,10 +73,9 @@ struct terra_response_headers {
 
 struct terra_answer {
     enum terra_verdict verdict;
-    struct terra_link link; /* TERRA_LINK */
-    struct connect_error
-        error;              /* anything else: what the reply says if this was the last attempt */
-    int64_t retry_after_us; /* from now; -1: not said */
+    struct terra_link link;             /* TERRA_LINK */
+    struct connect_error error;         /* else: what the reply says if this was the last attempt */
+    int64_t retry_after_us;             /* from now; -1: not said */
     char trace_id[TERRA_TRACE_ID_SIZE]; /* for the log; "" */
 };
 

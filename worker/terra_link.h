@@ -1,6 +1,6 @@
 /*
- * terra_link: a link that Terra gave: what it is, how it is read out of an answer, when it ends.
- * Pure.
+ * terra_link: a link that Terra gave: what it is, how it is read out of an
+ * answer, when it ends. Pure.
  *
  * Where a link leads is checked strictly: an https host without user info; the rest is the
  * provider's own and only has to be printable ASCII without blanks, ", \, < and >. Everything else
@@ -28,9 +28,9 @@ struct terra_link {
     struct text_list warnings; /* Terra's own, cleaned by terra_words.h */
 };
 
-/* Fills in `link` from Terra's JSON object; false when it holds no link that can be given away, and
- * then `link` is untouched. expires_in counts from called_wall_us; one that is no positive number
- * says nothing. */
+/* Fills in `link` from Terra's JSON object; false when it holds no link that can be given
+ * away, and then `link` is untouched. expires_in counts from called_wall_us; one that is no
+ * positive number says nothing. */
 bool terra_link_read(
     struct terra_link *link, const json_value *answer, bool widget, int64_t called_wall_us);
 

@@ -1,25 +1,12 @@
 /*
- * fuzz_connect_request: any bytes as a request record. Up to the first byte's count they are the
- * correlation header, the rest is the value.
- *
- * clang -fsanitize=fuzzer,address,undefined; whatever comes, there is a request or an error in
- * words.
+ * fuzz_connect_request: any bytes as a request record; behind the first NUL byte stands the
+ * correlation header. Whatever comes, there is a request or an error in words.
  */
-#include <stddef.h>
-#include <stdint.h>
-
 #include "common/utf8.h"
+#include "fuzz.h"
 #include "worker/connect_request.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static struct environments environments;
-
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
 
 static void set_up(void)
 {
@@ -38,18 +25,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (!environments.count)
         set_up();
-    size_t correlation_size = size > 0 && data[0] < size ? data[0] : 0;
-    size_t value_at = size > 0 ? 1 + correlation_size : 0;
+    size_t value_size = text_size_of(data, size);
     const struct connect_request_rules rules = {
         .environments = &environments,
         .default_timeout_us = 1000000,
     };
     const struct connect_request_source source = {
         .topic = "t",
-        .value = data + value_at,
-        .value_size = size - value_at,
-        .correlation = data + (size > 0),
-        .correlation_size = correlation_size,
+        .value = data,
+        .value_size = value_size,
+        .correlation = value_size < size ? data + value_size + 1 : NULL,
+        .correlation_size = value_size < size ? size - value_size - 1 : 0,
     };
     struct connect_request request;
     struct connect_error error;

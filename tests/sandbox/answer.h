@@ -24,8 +24,8 @@ enum answer_manner {
     ANSWER_DROP,           /* the connection is closed before the first byte */
     ANSWER_RESET,          /* the same, with a TCP reset */
     ANSWER_RESET_MID_BODY, /* headers and half of the body, then a TCP reset */
-    ANSWER_HUGE, /* the body, and blanks behind it up to huge_bytes: valid, only too large */
-    ANSWER_RAW,  /* the body's bytes in place of any HTTP, then closed */
+    ANSWER_HUGE,           /* the body, and blanks behind it up to huge_bytes: only too large */
+    ANSWER_RAW,            /* the body's bytes in place of any HTTP, then closed */
 };
 
 struct answer_header {

@@ -1,6 +1,6 @@
 /*
- * fault: scripted faults: what the next calls get in place of, or on the way to, their ordinary
- * answer.
+ * fault: scripted faults: what the next calls get in place of, or on the way
+ * to, their ordinary answer.
  *
  * A script is a list; each call takes the first entry that matches it and still has calls left.
  * As JSON, where every field may be left out:
@@ -16,15 +16,21 @@
  *   what they get
  *     kind     how (default "answer"):
  *       answer          `status`, `body` and headers where given; else the ordinary answer, which
- * is how a mere delay is written html            an HTML page; status 500 unless given empty no
- * body; status 500 unless given null_message    {"message": null}; status 500 unless given
+ *                       is how a mere delay is written
+ *       html            an HTML page; status 500 unless given
+ *       empty           no body; status 500 unless given
+ *       null_message    {"message": null}; status 500 unless given
  *       truncated       whole as HTTP, but the body ends half way through its JSON
  *       huge            blanks behind the body up to `bytes` (default 1 MiB), `chunked` without a
- * length stall           not one byte stall_mid_body  headers and half of the body, then nothing
- * more drop            the connection is closed without a byte reset           the same with a TCP
- * reset reset_mid_body  headers and half of the body, then a TCP reset close           the answer,
- * then the kept connection is closed without notice raw             the text `body` in place of
- * HTTP, then closed status             200..599; without a body it gets the one Terra would send
+ *                       length
+ *       stall           not one byte
+ *       stall_mid_body  headers and half of the body, then nothing more
+ *       drop            the connection is closed without a byte
+ *       reset           the same with a TCP reset
+ *       reset_mid_body  headers and half of the body, then a TCP reset
+ *       close           the answer, then the kept connection is closed without notice
+ *       raw             the text `body` in place of HTTP, then closed
+ *     status             200..599; without a body it gets the one Terra would send
  *     body               text, or any other JSON value, sent as JSON
  *     headers            object of texts
  *     retry_after        seconds: a Retry-After header in that form

@@ -15,6 +15,7 @@
 #include "kafka_socket.h"
 
 #define CREATE_TIMEOUT_MS 15000
+#define METADATA_REQUEST 3 /* its number in the protocol */
 
 struct kafka {
     rd_kafka_t *handle;
@@ -102,6 +103,9 @@ static enum result start_mock(
     kafka_socket_disarm();
     if (kafka->mock == NULL)
         return reject(error, "the embedded Kafka cannot be started");
+    /* By itself it offers versions without the flag against creating topics, and then makes every
+     * topic that somebody asks for: a slip in a reply topic's name would not show. */
+    rd_kafka_mock_set_apiversion(kafka->mock, METADATA_REQUEST, 0, 4);
     kafka->brokers = memory_copy_text(rd_kafka_mock_cluster_bootstraps(kafka->mock));
     return RESULT_OK;
 }

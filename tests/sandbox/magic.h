@@ -11,10 +11,12 @@
  *
  *   rejected_by_terra     400
  *   credentials_rejected  403, for this request. Two different ones in a row make a worker doubt
- * its credential; it asks again by itself endpoint_retired      410 on every endpoint, with
- * Deprecation and Link user_limit_reached    403 that says "User Limit Reached" terra_unavailable
- * 503, every time rate_limited          429 with Retry-After: 1, every time. The pause concerns the
- * whole fleet deadline_exceeded     never answers; the worker's reply comes when its time is over
+ *                         its credential; it asks again by itself
+ *   endpoint_retired      410 on every endpoint, with Deprecation and Link
+ *   user_limit_reached    403 that says "User Limit Reached"
+ *   terra_unavailable     503, every time
+ *   rate_limited          429 with Retry-After: 1, every time. The pause concerns the whole fleet
+ *   deadline_exceeded     never answers; the worker's reply comes when its time is over
  *
  * The other codes are the worker's own verdicts, which no answer of Terra's can cause:
  * invalid_request, redirect_not_allowed, reply_address_rejected, unknown_environment and

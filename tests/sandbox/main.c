@@ -1,9 +1,9 @@
 /*
- * terra-sandbox: an embedded Kafka and a simulated Terra in one process. Begin reading at
- * sandbox.h.
+ * terra-sandbox: an embedded Kafka and a simulated Terra in one process.
+ * Begin reading at sandbox.h.
  *
- * Exit codes: 0 ended as asked, 1 could not start (a port is taken, a broker away), 2 wrong
- * options.
+ * Exit codes: 0 ended as asked, 1 could not start (a port is taken, a
+ * broker away), 2 wrong options.
  */
 #include <arpa/inet.h>
 #include <errno.h>

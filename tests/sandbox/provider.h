@@ -10,8 +10,7 @@
 
 enum provider_kind {
     PROVIDER_WEB,         /* can be linked in a browser */
-    PROVIDER_NOT_ENABLED, /* the same, but wants own provider credentials, which the sandbox lacks
-                           */
+    PROVIDER_NOT_ENABLED, /* the same, but wants provider credentials that the sandbox lacks */
     PROVIDER_SDK,         /* only through a mobile SDK */
 };
 

@@ -15,8 +15,7 @@
 
 struct session {
     char link_id[UUID_SIZE];    /* the UUID inside the link; the table's key */
-    char session_id[UUID_SIZE]; /* widget: what the answer names; differs from link_id, as Terra's
-                                   does */
+    char session_id[UUID_SIZE]; /* widget: what the answer names; as Terra's, not the link_id */
     char user_id[UUID_SIZE];    /* direct link: of the user being created */
     char *reference_id;         /* NULL: none */
     char *providers;            /* comma-separated, or the one; NULL: all */

@@ -4,15 +4,15 @@
  *
  * As Terra, by its published descriptions of October 2026:
  *  - headers exactly `dev-id` and `x-api-key`. Missing: 401 problem, on the widget 403 {message,
- * status}; wrong: 403; swapped or empty: {"message": null} under 500; written Dev-Id: 500 with an
- * HTML page;
+ *    status}; wrong: 403; swapped or empty: {"message": null} under 500; written Dev-Id: 500 with
+ *    an HTML page;
  *  - widget session 201, older generateWidgetSession 200 (410 for a retired account), each with
  *    session_id, url, status, expires_in (86400; 900) and warnings where a provider is unknown, not
- * enabled or SDK-only; the UUID in url is not the session_id;
+ *    enabled or SDK-only; the UUID in url is not the session_id;
  *  - `providers` as an array: 500 with an HTML page; connected_uids that name nobody: 400 with
- * invalid_user_ids;
+ *    invalid_user_ids;
  *  - authenticateUser 200 with user_id and auth_url; 404 for an unknown resource, 400 for an
- * SDK-only one except APPLE_HEALTH;
+ *    SDK-only one except APPLE_HEALTH;
  *  - userInfo, subscriptions, integrations: enough to try a credential without consequences.
  *
  * Where Terra is silent, the sandbox is strict, so that a mistake shows: a body with another

@@ -1,9 +1,10 @@
 /*
  * terra_error: Terra's failures in the shapes it gives them.
  *
- *   /api/v2   problem+json (RFC 9457): type, title, instance (path with query), detail, code. 403
- * and 410 come labelled application/json, as Terra's own description has it widget    {"message":
- * …, "status": "error"} either    an HTML page under 500; {"message": null} under 500
+ *   /api/v2   problem+json (RFC 9457): type, title, instance (path with query), detail, code;
+ *             403 and 410 come labelled application/json, as Terra's own description has it
+ *   widget    {"message": …, "status": "error"}
+ *   either    an HTML page under 500; {"message": null} under 500
  */
 #ifndef SANDBOX_TERRA_ERROR_H
 #define SANDBOX_TERRA_ERROR_H
@@ -12,8 +13,8 @@
 #include "endpoint.h"
 #include "request.h"
 
-/* code: such as "environment_disabled", or NULL; only problems carry it. 410 gets Deprecation and
- * Link. */
+/* code: such as "environment_disabled", or NULL; only problems carry it. 410
+ * gets Deprecation and Link. */
 void terra_error(struct answer *answer, const struct request *request, enum endpoint endpoint,
     unsigned status, const char *code, const char *detail);
 void terra_error_html(struct answer *answer, unsigned status);

@@ -1,5 +1,5 @@
-/* terra_read: the endpoints that change nothing, by which a credential can be tried; see terra.h.
- */
+/* terra_read: the endpoints that change nothing, by which a credential
+ * can be tried; see terra.h. */
 #include <errno.h>
 #include <strings.h>
 #include <utlist.h>

@@ -44,8 +44,8 @@ void redis_fixture_open_with(
 /* The same, with the URL of the port; path is "" or "/database". */
 void redis_fixture_open_port(struct redis_fixture *fixture, int port, const char *path);
 void redis_fixture_close(struct redis_fixture *fixture);
-/* Closes all; fails the test when the loop does not run dry or a line of the log held the password.
- */
+/* Closes all; fails the test when the loop does not run dry or a line of
+ * the log held the password. */
 void redis_fixture_release(struct redis_fixture *fixture);
 
 void redis_fixture_wait(

@@ -14,11 +14,11 @@ struct redis_server {
     int port; /* 0 before the first start */
     char folder[64];
     char socket_path[96];
-    /* Set before redis_server_start: further arguments, such as "--requirepass", "secret"; NULL at
-     * the end. */
+    /* Set before redis_server_start: further arguments, such as "--requirepass",
+     * "secret"; NULL at the end. */
     const char *arguments[REDIS_SERVER_ARGUMENTS_MAX + 1];
-    bool
-        tls; /* the port speaks TLS, with a certificate for "localhost" signed by <folder>/ca.pem */
+    /* The port speaks TLS, with a certificate for "localhost" signed by <folder>/ca.pem. */
+    bool tls;
 
     pid_t pid; /* 0: not running */
 };

@@ -1,5 +1,5 @@
-/* The settings: every row's default is within its own bounds, and every kind of fault is found and
- * named. */
+/* The settings: every row's default is within its own bounds, and every kind of
+ * fault is found and named. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,8 +66,8 @@ static void test_defaults(void **state)
     config_release(&config);
 }
 
-/* One variable beside the required ones, and a part of what must be said about it; "" for nothing.
- */
+/* One variable beside the required ones, and a part of what must be said
+ * about it; "" for nothing. */
 static void test_faults(void **state)
 {
     (void)state;
@@ -140,7 +140,8 @@ static void test_all_faults_at_once(void **state)
 {
     (void)state;
     struct config config;
-    const char *variables[] = {"TERRA_TIMEOUT=soon", "TERRA_ATTEMPTS_MAX=0", "TERRA_DEV_ID=d", NULL};
+    const char *variables[] = {
+        "TERRA_TIMEOUT=soon", "TERRA_ATTEMPTS_MAX=0", "TERRA_DEV_ID=d", NULL};
     assert_int_equal(load(&config, variables, CONFIG_NEED_WORKER), RESULT_REJECT);
     assert_non_null(strstr(buf_text(&errors), "TERRA_TIMEOUT"));
     assert_non_null(strstr(buf_text(&errors), "TERRA_ATTEMPTS_MAX"));
@@ -153,7 +154,8 @@ static void test_kafka_properties(void **state)
 {
     (void)state;
     struct config config;
-    const char *variables[] = {MINIMUM, "KAFKA_SASL_USERNAME=user", "KAFKA_SASL_PASSWORD=hidden", NULL};
+    const char *variables[] = {
+        MINIMUM, "KAFKA_SASL_USERNAME=user", "KAFKA_SASL_PASSWORD=hidden", NULL};
     assert_int_equal(load(&config, variables, CONFIG_NEED_WORKER), RESULT_OK);
     assert_int_equal(config.kafka_property_count, 2);
     assert_string_equal(config.kafka_properties[0].name, "sasl.username");

@@ -1,5 +1,5 @@
-/* http_shards, and http_client on top of it: connections that are kept, die, or never come about.
- */
+/* http_shards, and http_client on top of it: connections that are kept,
+ * die, or never come about. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -17,8 +17,6 @@
 
 static const struct http_stub_rule rules[] = {{.path = NULL}};
 
-extern char **environ;
-
 struct tls_server {
     char folder[32];
     char certificate[64];

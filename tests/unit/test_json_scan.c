@@ -278,8 +278,8 @@ static void test_messages_hold_no_input(void **state)
     }
 }
 
-/* A megabyte of one byte or pair of bytes; each must be answered at once and without deep
- * recursion. */
+/* A megabyte of one byte or pair of bytes; each must be answered at once and
+ * without deep recursion. */
 static void test_bombs(void **state)
 {
     static const char *const units[] = {

@@ -1,5 +1,5 @@
-/* redis_client: which Redis it gets into, and how it says that it does not. Against real servers.
- */
+/* redis_client: which Redis it gets into, and how it says that it does
+ * not. Against real servers. */
 #include <dlfcn.h>
 #include <netdb.h>
 #include <setjmp.h>
@@ -169,10 +169,7 @@ static void test_unix_socket(void **state)
 /* Takes the place of libc's, so that there is a name with two addresses: the server listens only on
  * the second one. */
 __attribute__((visibility("default"))) int getaddrinfo(const char *name, const char *service,
-    const struct addrinfo *hints, struct addrinfo **addresses);
-
-int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
-    struct addrinfo **addresses)
+    const struct addrinfo *hints, struct addrinfo **addresses)
 {
     int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");

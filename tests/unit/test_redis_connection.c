@@ -1,5 +1,5 @@
-/* redis_client and redis_connection against a scripted Redis that does what the real one does not
- * on demand. */
+/* redis_client and redis_connection against a scripted Redis that does what the real
+ * one does not on demand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>

@@ -409,8 +409,8 @@ static void test_bodies_of_any_kind_and_size(void **state)
     free(body);
 }
 
-/* A good answer cut anywhere, or with any one byte changed, is a link or an error, never a crash.
- */
+/* A good answer cut anywhere, or with any one byte changed, is a link or
+ * an error, never a crash. */
 static void test_damaged_answers(void **state)
 {
     (void)state;
