@@ -72,7 +72,8 @@ static const struct kafka_pin pins[] = {
        stored. */
     {"enable.auto.offset.store", "false", KAFKA_PIN_OWNED},
     {"enable.auto.commit", "true", KAFKA_PIN_OWNED},
-    {"auto.commit.interval.ms", "1000", KAFKA_PIN_DEFAULT},
+    /* After a crash, what was answered since the last commit is answered again. */
+    {"auto.commit.interval.ms", "200", KAFKA_PIN_DEFAULT},
     {"isolation.level", "read_committed", KAFKA_PIN_OWNED},
     {"enable.partition.eof", "false", KAFKA_PIN_OWNED},
     /* The library's default, latest, loses what was sent before the first start. */

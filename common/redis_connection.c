@@ -18,6 +18,7 @@
 #define GREETINGS_MAX 2
 #define ADVICE_REACHABLE "check the Redis URL, and that Redis runs and can be reached from here"
 #define ADVICE_CREDENTIALS "check the user and the password in the Redis URL"
+#define ADVICE_CERTIFICATE "check the host in the Redis URL, its certificate, and the CA file"
 
 enum connection_state {
     STATE_CONNECTING, /* connect(2) is under way */
@@ -287,9 +288,7 @@ void redis_connection_read(struct redis_connection *connection)
 
 static void shake_hands(struct redis_connection *connection)
 {
-    struct redis_loss loss = {.refused = true,
-        .advice = "check the host in the Redis URL, its "
-                  "certificate, and the CA file"};
+    struct redis_loss loss = {.refused = true, .advice = ADVICE_CERTIFICATE};
     switch (redis_tls_handshake(connection->session, loss.reason, sizeof loss.reason)) {
     case REDIS_TLS_DONE:
         arm(connection, UV_READABLE);
@@ -309,7 +308,7 @@ static void shake_hands(struct redis_connection *connection)
 
 static void secure(struct redis_connection *connection)
 {
-    struct redis_loss loss = {.advice = ADVICE_REACHABLE};
+    struct redis_loss loss = {.refused = true, .advice = ADVICE_CERTIFICATE};
     connection->state = STATE_SECURING;
     connection->session =
         redis_tls_start(connection->tls, connection->redis, loss.reason, sizeof loss.reason);

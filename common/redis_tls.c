@@ -90,7 +90,9 @@ struct ssl_st *redis_tls_start(
         return NULL;
     }
     if (redisInitiateSSL(context, session) != REDIS_OK) {
-        snprintf(error, error_size, "TLS: %s", context->errstr);
+        long verified = SSL_get_verify_result(session);
+        snprintf(error, error_size, "TLS: %s",
+            verified != X509_V_OK ? X509_verify_cert_error_string(verified) : context->errstr);
         SSL_free(session); /* hiredis takes it over only when it succeeds */
         ERR_clear_error();
         return NULL;

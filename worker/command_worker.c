@@ -36,6 +36,7 @@ static const char help[] =
 #define CONNECT_TIMEOUT_US (5 * CLOCK_US_PER_SECOND)
 #define REDIS_CONNECT_TIMEOUT_US (2 * CLOCK_US_PER_SECOND)
 #define REDIS_RECONNECT_MAX_US (2 * CLOCK_US_PER_SECOND)
+#define BATCH_LINGER_MS "10"
 
 struct worker {
     struct config config;
@@ -50,13 +51,14 @@ struct worker {
     struct reply_cache *reply_cache;
     struct admission *admission;
     struct terra_caller *terra;
-    struct publisher *publisher;
+    struct publisher *publisher;       /* replies, each at once */
+    struct publisher *batch_publisher; /* outcomes and dead letters, in batches */
     struct connect_flow *flow;
     struct intake *intake;
 
     char source[256]; /* ce_source */
     bool stopping;
-    bool publisher_closing, terra_closing;
+    bool publishers_closing, terra_closing;
     enum exit_code exit_code;
 };
 
@@ -75,17 +77,19 @@ static void close_terra(struct worker *worker)
     worker->terra_closing = true;
 }
 
-static void close_publisher(struct worker *worker)
+static void close_publishers(struct worker *worker)
 {
-    if (worker->publisher && !worker->publisher_closing)
+    if (worker->publisher && !worker->publishers_closing)
         publisher_close(worker->publisher);
-    worker->publisher_closing = true;
+    if (worker->batch_publisher && !worker->publishers_closing)
+        publisher_close(worker->batch_publisher);
+    worker->publishers_closing = true;
 }
 
 /* Nothing is in flight any more: whatever still has a handle gives it up, and the loop ends. */
 static void close_rest(struct worker *worker)
 {
-    close_publisher(worker);
+    close_publishers(worker);
     close_terra(worker);
     if (worker->flow)
         connect_flow_close(worker->flow);
@@ -120,7 +124,7 @@ static void on_shutdown_timeout(uv_timer_t *timer)
         LOG_INT("requests", connect_flow_jobs(worker->flow)));
     connect_flow_abandon(worker->flow);
     close_terra(worker);
-    close_publisher(worker);
+    close_publishers(worker);
 }
 
 static void stop(struct worker *worker)
@@ -261,22 +265,34 @@ static bool make_redis(struct worker *worker, char *error, size_t error_size)
            blame("REDIS_URL", error, error_size);
 }
 
-static bool make_publisher(struct worker *worker, char *error, size_t error_size)
+static bool make_publisher(struct worker *worker, const struct kafka_property *preferred,
+    const char *const *topics, size_t topic_count, struct publisher **publisher, char *error,
+    size_t error_size)
 {
-    const struct config *config = &worker->config;
     struct kafka_property properties[COMMAND_PROPERTIES_MAX];
-    const char *topics[] = {
-        config->connect_replies_topic, config->dead_letters_topic, config->connect_outcomes_topic};
     const struct publisher_options options = {
         .properties = properties,
-        .property_count = command_kafka_properties(config, NULL, properties),
+        .property_count = command_kafka_properties(&worker->config, preferred, properties),
         .topics = topics,
-        .topic_count = text_empty(config->connect_outcomes_topic) ? 2 : 3,
+        .topic_count = topic_count,
         .on_fatal = on_fatal,
         .context = worker,
     };
-    return publisher_new(&worker->loop, &options, &worker->publisher, error, error_size) ==
-           RESULT_OK;
+    return publisher_new(&worker->loop, &options, publisher, error, error_size) == RESULT_OK;
+}
+
+/* Two, because a producer either sends at once or gathers: a request to the broker for each outcome
+ * would double its work, and the replies would wait behind it. */
+static bool make_publishers(struct worker *worker, char *error, size_t error_size)
+{
+    static const struct kafka_property gather[] = {{"linger.ms", BATCH_LINGER_MS}, {NULL, NULL}};
+    const struct config *config = &worker->config;
+    const char *const replies[] = {config->connect_replies_topic};
+    const char *const batches[] = {config->dead_letters_topic, config->connect_outcomes_topic};
+    size_t batch_count = text_empty(config->connect_outcomes_topic) ? 1 : 2;
+    return make_publisher(worker, NULL, replies, 1, &worker->publisher, error, error_size) &&
+           make_publisher(
+               worker, gather, batches, batch_count, &worker->batch_publisher, error, error_size);
 }
 
 static void make_stages(struct worker *worker)
@@ -321,6 +337,7 @@ static void make_stages(struct worker *worker)
             .admission = worker->admission,
             .terra = worker->terra,
             .publisher = worker->publisher,
+            .batch_publisher = worker->batch_publisher,
             .attempts_max = (unsigned)config->terra_attempts_max,
             .outcomes_topic =
                 text_empty(config->connect_outcomes_topic) ? NULL : config->connect_outcomes_topic,
@@ -370,6 +387,9 @@ static bool build(struct worker *worker)
     uv_signal_init(&worker->loop, &worker->sigint);
     uv_timer_init(&worker->loop, &worker->shutdown_timer);
     worker->shutdown_timer.data = worker;
+    /* First, so that a signal that comes while we build is handled when the loop runs. */
+    start_signal(worker, &worker->sigterm, SIGTERM);
+    start_signal(worker, &worker->sigint, SIGINT);
     environments_init(&worker->environments);
 
     char environment_error[ENVIRONMENT_ERROR_SIZE] = "";
@@ -379,7 +399,7 @@ static bool build(struct worker *worker)
         return false;
     }
     built = make_rules(worker, error, sizeof error) && make_redis(worker, error, sizeof error) &&
-            make_publisher(worker, error, sizeof error);
+            make_publishers(worker, error, sizeof error);
     if (built) {
         make_stages(worker);
         built = make_intake(worker, error, sizeof error);
@@ -388,8 +408,6 @@ static bool build(struct worker *worker)
         fprintf(stderr, "The settings cannot be used:\n%s\n", error);
         return false;
     }
-    start_signal(worker, &worker->sigterm, SIGTERM);
-    start_signal(worker, &worker->sigint, SIGINT);
     return true;
 }
 
@@ -398,6 +416,7 @@ static void tear_down(struct worker *worker)
     intake_free(worker->intake);
     connect_flow_free(worker->flow);
     publisher_free(worker->publisher);
+    publisher_free(worker->batch_publisher);
     terra_caller_free(worker->terra);
     admission_free(worker->admission);
     reply_cache_free(worker->reply_cache);

@@ -39,7 +39,8 @@ struct connect_flow_options {
     struct reply_cache *reply_cache;
     struct admission *admission;
     struct terra_caller *terra;
-    struct publisher *publisher;
+    struct publisher *publisher;       /* for replies: somebody waits for each */
+    struct publisher *batch_publisher; /* for outcomes and dead letters: nobody does */
 
     unsigned attempts_max;
     const char *outcomes_topic; /* NULL: no outcomes are written */

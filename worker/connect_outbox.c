@@ -72,7 +72,8 @@ static void begin_headers(struct connect_job *job, const char *kind)
 }
 
 /* The record is keyed by reference_id; where that could not be read, as the request was. */
-static void publish(struct connect_job *job, const char *topic, int32_t partition, bool addressed,
+static void publish(struct connect_job *job, struct publisher *publisher, const char *topic,
+    int32_t partition, bool addressed,
     void (*on_published)(struct publication *, enum publication_outcome, const char *))
 {
     const char *reference_id = job->request.reference_id;
@@ -92,7 +93,7 @@ static void publish(struct connect_job *job, const char *topic, int32_t partitio
         .on_published = on_published,
         .context = job,
     };
-    publisher_send(job->outbox->options.publisher, &job->publication);
+    publisher_send(publisher, &job->publication);
 }
 
 static void on_replied(
@@ -147,7 +148,8 @@ static void send_reply(struct connect_job *job)
     begin_headers(job, "connect-reply");
     buf_reset(&job->json);
     connect_reply_encode(&result, &job->json);
-    publish(job, job->address.topic, job->address.partition, !job->address.is_default, on_replied);
+    publish(job, job->outbox->options.publisher, job->address.topic, job->address.partition,
+        !job->address.is_default, on_replied);
 }
 
 static void on_reported(
@@ -175,7 +177,8 @@ static void send_outcome(struct connect_job *job)
     begin_headers(job, "connect-outcome");
     buf_reset(&job->json);
     connect_outcome_encode(&result, &job->json);
-    publish(job, job->outbox->options.outcomes_topic, KAFKA_PARTITION_BY_KEY, false, on_reported);
+    publish(job, job->outbox->options.batch_publisher, job->outbox->options.outcomes_topic,
+        KAFKA_PARTITION_BY_KEY, false, on_reported);
 }
 
 static void on_buried(
@@ -214,7 +217,7 @@ static void send_dead_letter(struct connect_job *job, bool with_value)
         .on_published = on_buried,
         .context = job,
     };
-    publisher_send(outbox->options.publisher, &job->publication);
+    publisher_send(outbox->options.batch_publisher, &job->publication);
 }
 
 void connect_outbox_bury(struct connect_outbox *outbox, struct connect_job *job)

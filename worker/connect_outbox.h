@@ -20,7 +20,8 @@ struct connect_outbox;
 
 struct connect_outbox_options {
     struct connect_job_lists *jobs;
-    struct publisher *publisher;
+    struct publisher *publisher;       /* for replies: somebody waits for each */
+    struct publisher *batch_publisher; /* for outcomes and dead letters: nobody does */
     const struct reply_address_rules *address_rules;
     const char *outcomes_topic; /* NULL: no outcomes are written */
     const char *dead_letters_topic;

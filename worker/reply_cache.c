@@ -186,7 +186,10 @@ static void on_give_answers(struct deferred *item)
         struct reply_cache_ticket *ticket = answered;
         DL_DELETE2(answered, ticket, previous, next);
         struct buf value = ticket->value; /* the ticket may be used again in its callback */
-        metric_add(value.size > 0 ? cache->found_total : cache->missed_total, 1);
+        if (value.size > 0)
+            metric_add(ticket->keeping ? cache->lost_race_total : cache->found_total, 1);
+        else if (!ticket->keeping)
+            metric_add(cache->missed_total, 1);
         answer_with_value(ticket, value.size > 0 ? buf_text(&value) : NULL, value.size);
         buf_release(&value);
     }

@@ -131,7 +131,8 @@ def test_a_script_that_redis_forgot_is_sent_again(flow):
     assert len(set(links_of(flow, [flow.send(value)]) + links_of(flow, [flow.send(value)]))) == 1
 
 
-@pytest.mark.parametrize("kept", ["", "garbage", "[]", '{"widget":true}', '{"widget":1,"link":"x","expires_wall_us":0}'])
+@pytest.mark.parametrize("kept",
+    ["", "garbage", "[]", '{"widget":true}', '{"widget":1,"link":"x","expires_wall_us":0}'])
 def test_what_cannot_be_read_in_redis_counts_as_nothing(flow, kept):
     flow.redis.client().flushall()
     value = a_request()

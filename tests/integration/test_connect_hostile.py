@@ -120,8 +120,8 @@ def test_unreadable_with_nobody_to_answer(flow, unreadable, name):
     assert letter.value == value and letter.key == name.encode()
     topic, partition, offset = place.split("/")
     headers = dict(letter.headers)
-    assert headers["__dlq.errors.topic"] == topic.encode() and headers["__dlq.errors.group"] == flow.topics.group.encode()
-    assert headers["__dlq.errors.partition"] == partition.encode() and headers["__dlq.errors.offset"] == offset.encode()
+    source = [headers[f"__dlq.errors.{part}"].decode() for part in ("topic", "partition", "offset", "group")]
+    assert source == [topic, partition, offset, flow.topics.group]
     assert headers["error-code"] == b"invalid_request"
     assert headers["ce_type"] == b"terra-connect.dead-letter.v1" and headers["ce_id"] == f"{place}/dead-letter".encode()
     assert says in reason_of(letter), reason_of(letter)
@@ -151,7 +151,8 @@ def wrong(flow):
     return list(zip(users, flow.send_all(values)))
 
 
-@pytest.mark.parametrize("number", range(len(WRONG)), ids=[f"{field}={json.dumps(value):.24}" for field, value in WRONG])
+@pytest.mark.parametrize("number", range(len(WRONG)),
+    ids=[f"{field}={json.dumps(value):.24}" for field, value in WRONG])
 def test_a_wrong_field_is_named(flow, wrong, number):
     field, _ = WRONG[number]
     user, place = wrong[number]
