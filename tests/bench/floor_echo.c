@@ -5,10 +5,11 @@
  *
  *   floor_echo <brokers> <from topic> <to topic>
  */
-#include <librdkafka/rdkafka.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "kafka_client.h"
 
 static volatile sig_atomic_t stop;
 
@@ -16,20 +17,6 @@ static void on_signal(int number)
 {
     (void)number;
     stop = 1;
-}
-
-static rd_kafka_t *connect_as(rd_kafka_type_t type, const char *const *properties)
-{
-    char error[256];
-    rd_kafka_conf_t *configuration = rd_kafka_conf_new();
-    for (; properties[0]; properties += 2)
-        rd_kafka_conf_set(configuration, properties[0], properties[1], error, sizeof error);
-    rd_kafka_t *client = rd_kafka_new(type, configuration, error, sizeof error);
-    if (!client) {
-        fprintf(stderr, "%s\n", error);
-        exit(1);
-    }
-    return client;
 }
 
 static void echo(rd_kafka_t *producer, const char *topic, const rd_kafka_message_t *message)
@@ -50,13 +37,13 @@ int main(int argc, char **argv)
         return 2;
     signal(SIGTERM, on_signal);
     /* What the worker pins too, so that the two differ by what they do, not by how they wait. */
-    rd_kafka_t *consumer = connect_as(
+    rd_kafka_t *consumer = kafka_client_new(
         RD_KAFKA_CONSUMER, (const char *const[]){"bootstrap.servers", argv[1], "group.id",
                                "bench-echo", "fetch.wait.max.ms", "100", "socket.nagle.disable",
                                "true", "auto.offset.reset", "latest", NULL});
     const char *const producing[] = {"bootstrap.servers", argv[1], "linger.ms", "0", "acks", "all",
         "max.in.flight.requests.per.connection", "5", "socket.nagle.disable", "true", NULL};
-    rd_kafka_t *producer = connect_as(RD_KAFKA_PRODUCER, producing);
+    rd_kafka_t *producer = kafka_client_new(RD_KAFKA_PRODUCER, producing);
     rd_kafka_poll_set_consumer(consumer);
     rd_kafka_topic_partition_list_t *topics = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(topics, argv[2], RD_KAFKA_PARTITION_UA);

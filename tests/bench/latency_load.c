@@ -7,7 +7,6 @@
  *
  * Each request carries its time of sending as correlation-id, which comes back in the reply.
  */
-#include <librdkafka/rdkafka.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/memory.h"
+#include "kafka_client.h"
 
 #define NS_PER_SECOND INT64_C(1000000000)
 
@@ -38,20 +38,6 @@ static int64_t now_ns(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * NS_PER_SECOND + now.tv_nsec;
-}
-
-static rd_kafka_t *connect_as(rd_kafka_type_t type, const char *const *properties)
-{
-    char error[256];
-    rd_kafka_conf_t *configuration = rd_kafka_conf_new();
-    for (; properties[0]; properties += 2)
-        rd_kafka_conf_set(configuration, properties[0], properties[1], error, sizeof error);
-    rd_kafka_t *client = rd_kafka_new(type, configuration, error, sizeof error);
-    if (!client) {
-        fprintf(stderr, "%s\n", error);
-        exit(1);
-    }
-    return client;
 }
 
 /* Every partition from its end, with the positions known before the first request goes out. */
@@ -140,14 +126,14 @@ int main(int argc, char **argv)
     size_t warm_up = rate * WARM_UP_SECONDS;
     struct load load = {.expected = rate * seconds, .measured_from_ns = INT64_MAX};
     load.latencies_ns = memory_new(load.expected * sizeof *load.latencies_ns);
-    load.consumer = connect_as(
+    load.consumer = kafka_client_new(
         RD_KAFKA_CONSUMER, (const char *const[]){"bootstrap.servers", argv[1], "group.id", "bench",
                                "fetch.wait.max.ms", "100", "socket.nagle.disable", "true", NULL});
     rd_kafka_poll_set_consumer(load.consumer);
     follow(load.consumer, argv[3]);
     const char *const producing[] = {"bootstrap.servers", argv[1], "linger.ms", "0", "acks", "1",
         "max.in.flight.requests.per.connection", "5", "socket.nagle.disable", "true", NULL};
-    rd_kafka_t *producer = connect_as(RD_KAFKA_PRODUCER, producing);
+    rd_kafka_t *producer = kafka_client_new(RD_KAFKA_PRODUCER, producing);
     pthread_t receiver;
     pthread_create(&receiver, NULL, receive, &load);
 
