@@ -39,7 +39,8 @@ def test_a_broker_that_comes_up_later(make_fleet, kafka):
     with fleet.load(100, RATE) as load:
         load.wait_sent()
         load.wait_answered()
-    assert sum("no Kafka broker can be reached" in line.get("message", "") for line in worker.log) <= 2
+    # Each of the worker's three clients says it once, not at each try.
+    assert sum("no Kafka broker can be reached" in line.get("message", "") for line in worker.log) <= 3
     fleet.stop_all()
     fleet.ledger().check()
 
