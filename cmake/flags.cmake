@@ -19,6 +19,7 @@ endif()
 
 if(FUZZ)
     add_compile_options(-fsanitize=fuzzer-no-link)
+    add_link_options(-fsanitize=fuzzer-no-link)
 endif()
 
 if(HARDEN)

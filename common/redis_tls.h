@@ -28,8 +28,8 @@ struct redis_tls *redis_tls_new(
     const char *host, const char *ca_file, char *error, size_t error_size);
 void redis_tls_free(struct redis_tls *tls); /* NULL is fine */
 
-/* Begins on a connected, non-blocking context, and goes as far as what has come allows, be it to the
- * end. NULL with a message when the handshake has failed by then. */
+/* Begins on a connected, non-blocking context, and goes as far as what has come allows, be it to
+ * the end. NULL with a message when the handshake has failed by then. */
 struct ssl_st *redis_tls_start(
     struct redis_tls *tls, struct redisContext *context, char *error, size_t error_size);
 /* Goes on with the handshake; the message is for REDIS_TLS_FAILED. */

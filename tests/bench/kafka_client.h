@@ -1,5 +1,5 @@
 /*
- * kafka_client: a bare librdkafka client for a benchmark; a property that is refused ends the program.
+ * kafka_client: a bare librdkafka client for a benchmark; a refused property ends the program.
  */
 #ifndef BENCH_KAFKA_CLIENT_H
 #define BENCH_KAFKA_CLIENT_H

@@ -1,7 +1,7 @@
 /*
  * fuzz_terra_answer: any bytes as the body of an answer of Terra's. Behind the first NUL byte stand
- * one byte that chooses the status, and the headers, each ended by a NUL byte. Whatever comes, there
- * is a link that may be given away or an error in words, with no URL among Terra's own.
+ * one byte that chooses the status, and the headers, each ended by a NUL byte. Whatever comes,
+ * there is a link that may be given away or an error in words, with no URL among Terra's own.
  */
 #include "common/clock.h"
 #include "common/memory.h"
