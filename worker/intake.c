@@ -26,7 +26,6 @@ struct intake_partition {
 };
 
 struct intake {
-    uv_loop_t *loop;
     struct intake_options options;
     struct kafka_consumer *consumer;
     struct intake_partition
@@ -214,7 +213,6 @@ enum result intake_new(uv_loop_t *loop, const struct intake_options *options,
     struct intake **intake, char *error, size_t error_size)
 {
     struct intake *made = memory_new(sizeof *made);
-    made->loop = loop;
     made->options = *options;
     const struct kafka_consumer_options consumer_options = {
         .properties = options->properties,
