@@ -16,7 +16,7 @@
 #include "common/kafka_consumer.h"
 #include "common/kafka_producer.h"
 
-#define KAFKA_WAIT_MS 30000
+#define KAFKA_WAIT_MS 60000
 
 struct kafka_fixture {
     uv_loop_t loop;

@@ -296,6 +296,8 @@ static void check_two_members(struct kafka_fixture *fixture, const char *strateg
     assert_int_equal(second->owned_count, 0);
     bool eager = strcmp(strategy, "range") == 0;
     assert_int_equal(first->revoked_count, eager ? PARTITIONS : PARTITIONS / 2);
+    /* Where the leader is first to sync, the mock cluster has the other one join once more. */
+    first->let_go_late = false;
     kafka_member_let_go(first);
 
     kafka_member_wait_owned(second, PARTITIONS / 2);
@@ -319,7 +321,6 @@ static void check_two_members(struct kafka_fixture *fixture, const char *strateg
     }
 
     /* Whoever stays takes over, from where the other one was. */
-    first->let_go_late = false;
     kafka_member_stop(first);
     kafka_member_wait_owned(second, PARTITIONS);
     kafka_member_stop(second);
@@ -500,16 +501,19 @@ static void test_nobody_there(void **state)
     free(member);
 }
 
+/* With the range assignor: librdkafka 2.0.2 now and then fails an assertion of its own
+ * (rd_kafka_sticky_assignor_state_destroy) when a leader closes just as it assigns stickily. */
 static void test_closes_at_any_time(void **state)
 {
     static const unsigned after_ms[] = {0, 5, 100, 1000, 3100, 3300};
+    static const char *const properties[] = {"partition.assignment.strategy", "range", NULL};
     struct kafka_fixture *fixture = *state;
     kafka_fixture_create_topic(fixture, "any-time", 3);
     for (size_t i = 0; i < sizeof(after_ms) / sizeof(after_ms[0]); i++) {
         char group[32];
         snprintf(group, sizeof(group), "any-time-%zu", i);
         struct kafka_member *member = new_member();
-        kafka_member_start(member, fixture, group, "any-time", NULL);
+        kafka_member_start(member, fixture, group, "any-time", properties);
         kafka_fixture_run(fixture, after_ms[i]);
         int64_t begin_us = clock_monotonic_us();
         kafka_member_stop(member);
