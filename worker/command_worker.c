@@ -465,7 +465,7 @@ int command_worker(int argc, char **argv)
     if (!read_arguments(argc, argv, &exit_code))
         return exit_code;
     struct worker worker = {0};
-    if (!command_load_config(&worker.config, CONFIG_NEED_WORKER)) {
+    if (!command_load_config(&worker.config, CONFIG_NEED_TERRA)) {
         config_release(&worker.config);
         return EXIT_CONFIG;
     }

@@ -24,6 +24,17 @@ static const char *const widget_choices[] = {
     [TERRA_WIDGET_PIN_LEGACY] = "legacy",
     NULL,
 };
+static const char *const without_redis_choices[] = {
+    [LIMIT_STOP] = "stop",
+    [LIMIT_SHARE] = "share",
+    [LIMIT_UNLIMITED] = "unlimited",
+    NULL,
+};
+static const char *const delivery_choices[] = {
+    [EVENTS_AT_LEAST_ONCE] = "at_least_once",
+    [EVENTS_EXACTLY_ONCE] = "exactly_once",
+    NULL,
+};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const log_formats[] = {"auto", "logfmt", "json", NULL};
 
@@ -33,7 +44,8 @@ static const struct setting settings[] = {
         "Brokers to begin with, host:port, comma-separated. Required. Any other librdkafka "
         "property is set the same way: KAFKA_SASL_USERNAME is sasl.username"},
     {"KAFKA_GROUP_ID", SETTING_TEXT, FIELD(kafka_group_id), "terra-connect", 1, 200, NULL,
-        "Consumer group: workers of one group share the requests"},
+        "Consumer group: workers of one group share the requests; the other flows append -events "
+        "and -connections"},
     {"CONNECT_REQUESTS_TOPIC", SETTING_TOPIC, FIELD(connect_requests_topic),
         "terra.connect.requests", 0, 0, NULL, "Where requests come from"},
     {"CONNECT_REPLIES_TOPIC", SETTING_TOPIC, FIELD(connect_replies_topic), "terra.connect.replies",
@@ -41,6 +53,12 @@ static const struct setting settings[] = {
     {"CONNECT_OUTCOMES_TOPIC", SETTING_TOPIC_OR_NONE, FIELD(connect_outcomes_topic),
         "terra.connect.outcomes", 0, 0, NULL,
         "Replies without any link, for analysts; empty turns it off"},
+    {"RAW_EVENTS_TOPIC", SETTING_TOPIC, FIELD(raw_events_topic), "terra.events.raw", 0, 0, NULL,
+        "Where Terra's Kafka destination writes"},
+    {"AUTH_EVENTS_TOPIC", SETTING_TOPIC, FIELD(auth_events_topic), "terra.auth.events", 0, 0, NULL,
+        "Where Terra's auth events go, clean and keyed"},
+    {"CONNECTIONS_TOPIC", SETTING_TOPIC, FIELD(connections_topic), "terra.connections", 0, 0, NULL,
+        "Where the latest state of each connection goes; a compacted topic"},
     {"DEAD_LETTERS_TOPIC", SETTING_TOPIC, FIELD(dead_letters_topic), "terra.dead-letters", 0, 0,
         NULL, "Where records go that cannot be read and that nobody can be answered about"},
     {"REPLY_TOPICS_ALLOWED", SETTING_TEXT, FIELD(reply_topics_allowed), "terra.connect.replies.*",
@@ -53,7 +71,12 @@ static const struct setting settings[] = {
     {"REQUEST_DEADLINE", SETTING_DURATION, FIELD(request_deadline_us), "30s", SECOND, HOUR, NULL,
         "How long an answer is worth something when the request gives no timeout_seconds"},
     {"REQUESTS_IN_FLIGHT_MAX", SETTING_INTEGER, FIELD(requests_in_flight_max), "1024", 1, 100000,
-        NULL, "Requests one worker has taken in and not yet answered, at most"},
+        NULL,
+        "Requests one worker has taken in and not yet answered, at most; where there are several "
+        "environments, none holds more than half"},
+    {"EVENTS_IN_FLIGHT_MAX", SETTING_INTEGER, FIELD(events_in_flight_max), "256", 1, 100000, NULL,
+        "Events one worker has taken in and not yet published, at most, for each of the two event "
+        "flows"},
     {"TERRA_DEV_ID", SETTING_TEXT, FIELD(terra_dev_id), "", 0, 256, NULL,
         "Terra's dev-id of the default environment. Required unless TERRA_ENVIRONMENTS_FILE is "
         "set"},
@@ -89,6 +112,15 @@ static const struct setting settings[] = {
     {"TERRA_RATE_BURST", SETTING_INTEGER, FIELD(terra_rate_burst), "10", 1, 1000000, NULL,
         "Calls that may start together after a rest; over any second never more than limit + "
         "burst"},
+    {"TERRA_RATE_SHARE", SETTING_PERCENT, FIELD(terra_rate_share), "100%", 1, 100, NULL,
+        "Part of the limit that the workers with the same share may use together: a deployment for "
+        "backfills beside the usual one"},
+    {"TERRA_COOLDOWN_MAX", SETTING_DURATION, FIELD(terra_cooldown_max_us), "1m", SECOND, HOUR, NULL,
+        "How long the whole fleet pauses at most when Terra answers 429 or 503 with Retry-After"},
+    {"LIMIT_WITHOUT_REDIS", SETTING_CHOICE, FIELD(limit_without_redis), "share", 0, 0,
+        without_redis_choices,
+        "While Redis is away: stop calls nobody, share keeps this worker's part of the limit (its "
+        "partitions of all), unlimited lets all pass"},
     {"TERRA_TIMEOUT", SETTING_DURATION, FIELD(terra_timeout_us), "15s", 100 * MS, 120 * SECOND,
         NULL, "How long one call to Terra may take"},
     {"TERRA_ATTEMPTS_MAX", SETTING_INTEGER, FIELD(terra_attempts_max), "5", 1, 20, NULL,
@@ -104,6 +136,27 @@ static const struct setting settings[] = {
         "Certificates that vouch for a rediss:// server; empty: the system's"},
     {"REPLY_CACHE_TTL", SETTING_DURATION, FIELD(reply_cache_ttl_us), "10m", SECOND, 24 * HOUR, NULL,
         "How long a repeated request gets the link it was given first"},
+    {"EVENT_MEMORY_TTL", SETTING_DURATION, FIELD(event_memory_ttl_us), "24h", SECOND,
+        30 * 24 * HOUR, NULL,
+        "How long the last event of each user is remembered, to drop its repeats"},
+    {"LINK_MEMORY_TTL", SETTING_DURATION, FIELD(link_memory_ttl_us), "48h", SECOND, 30 * 24 * HOUR,
+        NULL,
+        "How long it is remembered which request a link answered, to tell it in the link's events"},
+    {"EVENTS_DELIVERY", SETTING_CHOICE, FIELD(events_delivery), "at_least_once", 0, 0,
+        delivery_choices,
+        "at_least_once may repeat an event after a crash, under the same ce_id; exactly_once "
+        "writes "
+        "events in transactions"},
+    {"EVENT_PAYLOAD_HOSTS_ALLOWED", SETTING_TEXT, FIELD(event_payload_hosts_allowed),
+        ".amazonaws.com,storage.googleapis.com", 0, 8192, NULL,
+        "Hosts that an event's pointer may lead to, comma-separated: .suffix, host, host:port, "
+        "host/bucket"},
+    {"EVENT_PAYLOAD_ALLOW_HTTP", SETTING_BOOLEAN, FIELD(event_payload_allow_http), "0", 0, 0, NULL,
+        "For the sandbox: pointers may also be plain http and lead to loopback addresses"},
+    {"HTTP_LISTEN", SETTING_TEXT, FIELD(http_listen), "127.0.0.1:9464", 0, 256, NULL,
+        "Address and port of /metrics, /healthz and /readyz; port 0: any free one, which is "
+        "logged; "
+        "empty: none"},
     {"REVOKE_TIMEOUT", SETTING_DURATION, FIELD(revoke_timeout_us), "500ms", 0, 5 * SECOND, NULL,
         "How long a partition that goes to another worker is kept to finish what has begun"},
     {"SHUTDOWN_TIMEOUT", SETTING_DURATION, FIELD(shutdown_timeout_us), "25s", 0, HOUR, NULL,
@@ -123,7 +176,8 @@ static const char *const owned_properties[] = {"enable.auto.offset.store", "enab
 /* A wrong name that starts like this was meant for us; HTTP_, LOG_ and
  * REQUESTS_ belong to everybody. */
 static const char *const our_prefixes[] = {"TERRA_", "CONNECT_", "REDIS_", "REPLY_TOPICS_",
-    "REDIRECT_URLS_", "DEAD_LETTERS_", "LIMIT_WITHOUT_", NULL};
+    "REDIRECT_URLS_", "DEAD_LETTERS_", "LIMIT_WITHOUT_", "RAW_EVENTS_", "AUTH_EVENTS_",
+    "EVENT_PAYLOAD_", "EVENT_MEMORY_", "LINK_MEMORY_", NULL};
 
 static void *field_of(const struct config *config, const struct setting *setting)
 {
@@ -284,12 +338,43 @@ static void load_others(
     }
 }
 
+/* What a flow wrote onto a topic that is read would come back as its input. The events flow's output
+ * is the connections flow's input by design. */
+static void check_topics(const struct config *config, struct buf *errors)
+{
+    const struct {
+        const char *name, *topic;
+    } read[] = {
+        {"CONNECT_REQUESTS_TOPIC", config->connect_requests_topic},
+        {"RAW_EVENTS_TOPIC", config->raw_events_topic},
+        {"AUTH_EVENTS_TOPIC", config->auth_events_topic},
+    };
+    const struct {
+        const char *name, *topic;
+    } written[] = {
+        {"CONNECT_REPLIES_TOPIC", config->connect_replies_topic},
+        {"CONNECT_OUTCOMES_TOPIC", config->connect_outcomes_topic},
+        {"AUTH_EVENTS_TOPIC", config->auth_events_topic},
+        {"CONNECTIONS_TOPIC", config->connections_topic},
+        {"DEAD_LETTERS_TOPIC", config->dead_letters_topic},
+    };
+    for (size_t i = 0; i < sizeof read / sizeof read[0]; i++) {
+        for (size_t k = 0; k < sizeof written / sizeof written[0]; k++) {
+            if (!text_equal(read[i].name, written[k].name) &&
+                text_equal(read[i].topic, written[k].topic))
+                buf_printf(errors, "%s cannot also be a topic we write to: it is %s too\n",
+                    read[i].name, written[k].name);
+        }
+    }
+}
+
 /* What must be there for the job at hand, and what contradicts itself. */
 static void check_whole(const struct config *config, enum config_need need, struct buf *errors)
 {
     if (need >= CONFIG_NEED_KAFKA && text_empty(config->kafka_bootstrap_servers))
         buf_append_text(errors, "KAFKA_BOOTSTRAP_SERVERS is required, such as broker1:9092\n");
-    if (need < CONFIG_NEED_WORKER)
+    check_topics(config, errors);
+    if (need < CONFIG_NEED_TERRA)
         return;
     bool dev_id = !text_empty(config->terra_dev_id), key = !text_empty(config->terra_api_key);
     if (dev_id != key)
@@ -299,10 +384,6 @@ static void check_whole(const struct config *config, enum config_need need, stru
     else if (!dev_id && text_empty(config->terra_environments_file))
         buf_append_text(errors, "TERRA_DEV_ID and TERRA_API_KEY are required (or environments in "
                                 "TERRA_ENVIRONMENTS_FILE)\n");
-    if (text_equal(config->connect_requests_topic, config->connect_replies_topic) ||
-        text_equal(config->connect_requests_topic, config->connect_outcomes_topic) ||
-        text_equal(config->connect_requests_topic, config->dead_letters_topic))
-        buf_append_text(errors, "CONNECT_REQUESTS_TOPIC cannot also be a topic we write to\n");
 }
 
 enum result config_load(struct config *config, const char *const *environ_, enum config_need need,

@@ -27,18 +27,27 @@
 
 #define CONFIG_KAFKA_PROPERTIES_MAX 64
 
+/* What the limit is while Redis is away. */
 enum limit_without_redis { LIMIT_STOP, LIMIT_SHARE, LIMIT_UNLIMITED };
+enum events_delivery { EVENTS_AT_LEAST_ONCE, EVENTS_EXACTLY_ONCE };
 
 struct config {
     /* Kafka */
     char *kafka_bootstrap_servers, *kafka_group_id;
     char *connect_requests_topic, *connect_replies_topic, *connect_outcomes_topic;
+    char *raw_events_topic, *auth_events_topic, *connections_topic;
     char *dead_letters_topic;
     char *reply_topics_allowed;
     /* requests */
     char *redirect_urls_allowed;
     int64_t request_deadline_us;
     int64_t requests_in_flight_max;
+    /* events */
+    int64_t events_in_flight_max;
+    int64_t events_delivery; /* enum events_delivery */
+    int64_t event_memory_ttl_us, link_memory_ttl_us;
+    char *event_payload_hosts_allowed;
+    bool event_payload_allow_http;
     /* Terra */
     char *terra_dev_id, *terra_api_key, *terra_environment, *terra_environments_file;
     char *terra_base_url, *terra_widget_session_url, *terra_legacy_widget_url;
@@ -49,12 +58,16 @@ struct config {
     int64_t terra_widget_endpoint; /* enum terra_widget_choice */
     struct rate terra_rate_limit;
     int64_t terra_rate_burst;
+    int64_t terra_rate_share; /* per cent */
+    int64_t terra_cooldown_max_us;
+    int64_t limit_without_redis; /* enum limit_without_redis */
     int64_t terra_timeout_us;
     int64_t terra_attempts_max, terra_calls_in_flight_max;
     /* Redis */
     char *redis_url, *redis_key_prefix, *redis_ca_file;
     int64_t reply_cache_ttl_us;
     /* running */
+    char *http_listen;
     int64_t revoke_timeout_us, shutdown_timeout_us;
     int64_t log_level, log_format;
 
@@ -66,8 +79,9 @@ struct config {
     const char **sources;
 };
 
-/* Where a program stands on what it must have: `request` needs brokers, not a Terra key. */
-enum config_need { CONFIG_NEED_NOTHING, CONFIG_NEED_KAFKA, CONFIG_NEED_WORKER };
+/* Where a program stands on what it must have: `request` and the event flows need brokers, not a
+ * Terra key. */
+enum config_need { CONFIG_NEED_NOTHING, CONFIG_NEED_KAFKA, CONFIG_NEED_TERRA };
 
 /* Reads `environ` (as in environ(7)). RESULT_REJECT when anything is wrong; each fault is one line
  * in `errors`. Warnings likewise. */

@@ -114,6 +114,12 @@ static bool parse_integer(const char *text, int64_t *number)
     return parse_number(text, number, &end) && *end == '\0';
 }
 
+static bool parse_percent(const char *text, int64_t *number)
+{
+    const char *end;
+    return parse_number(text, number, &end) && text_equal(end, "%");
+}
+
 static bool within(const struct setting *setting, int64_t number)
 {
     return number >= setting->minimum && number <= setting->maximum;
@@ -139,6 +145,9 @@ bool config_value_parse(
     case SETTING_INTEGER:
         usable = parse_integer(text, &number) && within(setting, number);
         break;
+    case SETTING_PERCENT:
+        usable = parse_percent(text, &number) && within(setting, number);
+        break;
     case SETTING_DURATION:
         usable = parse_duration(text, &number) && within(setting, number);
         break;
@@ -160,8 +169,8 @@ bool config_value_parse(
             snprintf(reason, reason_size, "\"%.40s\" is not usable: expected %s", text, expected);
         return false;
     }
-    if (setting->type == SETTING_INTEGER || setting->type == SETTING_DURATION ||
-        setting->type == SETTING_CHOICE)
+    if (setting->type == SETTING_INTEGER || setting->type == SETTING_PERCENT ||
+        setting->type == SETTING_DURATION || setting->type == SETTING_CHOICE)
         *(int64_t *)field = number;
     return true;
 }
@@ -188,6 +197,9 @@ void config_value_print(const struct setting *setting, const void *field, char *
         break;
     case SETTING_INTEGER:
         snprintf(text, size, "%" PRId64, *(const int64_t *)field);
+        break;
+    case SETTING_PERCENT:
+        snprintf(text, size, "%" PRId64 "%%", *(const int64_t *)field);
         break;
     case SETTING_DURATION:
         print_duration(*(const int64_t *)field, text, size);
@@ -233,6 +245,9 @@ void config_value_describe(const struct setting *setting, char *text, size_t siz
         break;
     case SETTING_INTEGER:
         snprintf(text, size, "%" PRId64 " to %" PRId64, setting->minimum, setting->maximum);
+        break;
+    case SETTING_PERCENT:
+        snprintf(text, size, "%" PRId64 "%% to %" PRId64 "%%", setting->minimum, setting->maximum);
         break;
     case SETTING_DURATION:
         print_duration(setting->minimum, minimum, sizeof minimum);

@@ -19,6 +19,7 @@ enum setting_type {
     SETTING_INTEGER,       /* int64_t */
     SETTING_DURATION,      /* int64_t microseconds */
     SETTING_BOOLEAN,       /* bool: 0 or 1, also true, false, yes, no, on, off */
+    SETTING_PERCENT,       /* int64_t: "20%" is 20 */
     SETTING_RATE,          /* struct rate */
     SETTING_CHOICE,        /* int64_t: index into choices */
 };

@@ -44,7 +44,7 @@ static void test_defaults(void **state)
     (void)state;
     struct config config;
     const char *variables[] = {MINIMUM, NULL};
-    assert_int_equal(load(&config, variables, CONFIG_NEED_WORKER), RESULT_OK);
+    assert_int_equal(load(&config, variables, CONFIG_NEED_TERRA), RESULT_OK);
     assert_string_equal(buf_text(&errors), "");
     assert_string_equal(buf_text(&warnings), "");
     assert_string_equal(config.kafka_group_id, "terra-connect");
@@ -62,6 +62,12 @@ static void test_defaults(void **state)
     assert_int_equal(config.reply_cache_ttl_us, 600 * CLOCK_US_PER_SECOND);
     assert_int_equal(config.revoke_timeout_us, CLOCK_US_PER_SECOND / 2);
     assert_int_equal(config.shutdown_timeout_us, 25 * CLOCK_US_PER_SECOND);
+    assert_int_equal(config.terra_rate_share, 100);
+    assert_int_equal(config.limit_without_redis, LIMIT_SHARE);
+    assert_int_equal(config.events_in_flight_max, 256);
+    assert_int_equal(config.events_delivery, EVENTS_AT_LEAST_ONCE);
+    assert_int_equal(config.event_memory_ttl_us, 24 * 3600 * CLOCK_US_PER_SECOND);
+    assert_string_equal(config.auth_events_topic, "terra.auth.events");
     assert_int_equal(config.log_level, LOG_LEVEL_INFO);
     config_release(&config);
 }
@@ -88,6 +94,16 @@ static void test_faults(void **state)
         {"TERRA_RATE_LIMIT=10", "N/s, N/m, N/h", ""},
         {"TERRA_RATE_LIMIT=ten/s", "N/s, N/m, N/h", ""},
         {"TERRA_RATE_BURST=0", "expected 1 to 1000000", ""},
+        {"TERRA_RATE_SHARE=20%", "", ""},
+        {"TERRA_RATE_SHARE=20", "expected 1% to 100%", ""},
+        {"TERRA_RATE_SHARE=0%", "expected 1% to 100%", ""},
+        {"LIMIT_WITHOUT_REDIS=unlimited", "", ""},
+        {"LIMIT_WITHOUT_REDIS=none", "stop, share, unlimited", ""},
+        {"EVENTS_DELIVERY=exactly_once", "", ""},
+        {"EVENTS_DELIVERY=twice", "at_least_once, exactly_once", ""},
+        {"RAW_EVENTS_TOPIC=terra.connections", "it is CONNECTIONS_TOPIC too", ""},
+        {"CONNECTIONS_TOPIC=terra.auth.events", "it is CONNECTIONS_TOPIC too", ""},
+        {"EVENT_PAYLOAD_HOSTS=x.example", "", "EVENT_PAYLOAD_HOSTS is not a setting"},
         {"TERRA_ATTEMPTS_MAX=21", "expected 1 to 20", ""},
         {"TERRA_ATTEMPTS_MAX=3x", "expected 1 to 20", ""},
         {"TERRA_WIDGET_ENDPOINT=session", "", ""},
@@ -125,7 +141,7 @@ static void test_faults(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct config config;
         const char *variables[] = {MINIMUM, rows[i].variable, NULL};
-        enum result result = load(&config, variables, CONFIG_NEED_WORKER);
+        enum result result = load(&config, variables, CONFIG_NEED_TERRA);
         print_message("%s\n", rows[i].variable);
         assert_int_equal(result, rows[i].error[0] ? RESULT_REJECT : RESULT_OK);
         assert_non_null(strstr(buf_text(&errors), rows[i].error));
@@ -142,7 +158,7 @@ static void test_all_faults_at_once(void **state)
     struct config config;
     const char *variables[] = {
         "TERRA_TIMEOUT=soon", "TERRA_ATTEMPTS_MAX=0", "TERRA_DEV_ID=d", NULL};
-    assert_int_equal(load(&config, variables, CONFIG_NEED_WORKER), RESULT_REJECT);
+    assert_int_equal(load(&config, variables, CONFIG_NEED_TERRA), RESULT_REJECT);
     assert_non_null(strstr(buf_text(&errors), "TERRA_TIMEOUT"));
     assert_non_null(strstr(buf_text(&errors), "TERRA_ATTEMPTS_MAX"));
     assert_non_null(strstr(buf_text(&errors), "KAFKA_BOOTSTRAP_SERVERS is required"));
@@ -156,7 +172,7 @@ static void test_kafka_properties(void **state)
     struct config config;
     const char *variables[] = {
         MINIMUM, "KAFKA_SASL_USERNAME=user", "KAFKA_SASL_PASSWORD=hidden", NULL};
-    assert_int_equal(load(&config, variables, CONFIG_NEED_WORKER), RESULT_OK);
+    assert_int_equal(load(&config, variables, CONFIG_NEED_TERRA), RESULT_OK);
     assert_int_equal(config.kafka_property_count, 2);
     assert_string_equal(config.kafka_properties[0].name, "sasl.username");
     assert_string_equal(config.kafka_properties[0].value, "user");
@@ -169,6 +185,18 @@ static void test_kafka_properties(void **state)
     assert_null(strstr(buf_text(&text), "hidden"));
     assert_null(strstr(buf_text(&text), "secret-key"));
     buf_release(&text);
+    config_release(&config);
+}
+
+/* The event flows need no Terra credential. */
+static void test_without_terra(void **state)
+{
+    (void)state;
+    struct config config;
+    const char *variables[] = {"KAFKA_BOOTSTRAP_SERVERS=b:9092", NULL};
+    assert_int_equal(load(&config, variables, CONFIG_NEED_KAFKA), RESULT_OK);
+    config_release(&config);
+    assert_int_equal(load(&config, variables, CONFIG_NEED_TERRA), RESULT_REJECT);
     config_release(&config);
 }
 
@@ -185,11 +213,11 @@ static void test_secret_from_file(void **state)
 
     struct config config;
     const char *variables[] = {"KAFKA_BOOTSTRAP_SERVERS=b:9092", "TERRA_DEV_ID=d", variable, NULL};
-    assert_int_equal(load(&config, variables, CONFIG_NEED_WORKER), RESULT_OK);
+    assert_int_equal(load(&config, variables, CONFIG_NEED_TERRA), RESULT_OK);
     assert_string_equal(config.terra_api_key, "from-the-file");
     config_release(&config);
     unlink(path);
-    assert_int_equal(load(&config, variables, CONFIG_NEED_WORKER), RESULT_REJECT);
+    assert_int_equal(load(&config, variables, CONFIG_NEED_TERRA), RESULT_REJECT);
     assert_non_null(strstr(buf_text(&errors), "TERRA_API_KEY_FILE: cannot read"));
     config_release(&config);
 }
@@ -201,6 +229,7 @@ int main(void)
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_all_faults_at_once),
         cmocka_unit_test(test_kafka_properties),
+        cmocka_unit_test(test_without_terra),
         cmocka_unit_test(test_secret_from_file),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
