@@ -92,7 +92,7 @@ void clock_format_rfc3339(int64_t wall_us, char text[CLOCK_RFC3339_SIZE])
     *text = '\0';
 }
 
-/* HTTP dates. A cursor goes through the text; each taker moves it on or fails for good. */
+/* Reading dates. A cursor goes through the text; each taker moves it on or fails for good. */
 
 static const char *const day_names[] = {
     "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", NULL};
@@ -175,7 +175,7 @@ static bool take_asctime(const char *cursor, struct tm *tm)
            take_number(&cursor, 4, &tm->tm_year) && *cursor == '\0';
 }
 
-/* False when there is no such day, or it falls on another day of the week.
+/* False when there is no such day, or it falls on another day of the week (tm_wday -1: any).
  * tm_year is the whole year. */
 static bool to_wall_us(const struct tm *tm, int64_t *wall_us)
 {
@@ -183,7 +183,8 @@ static bool to_wall_us(const struct tm *tm, int64_t *wall_us)
     int64_t seconds =
         timegm(&day); /* moves what does not exist: 30 February becomes 1 or 2 March */
 
-    if (day.tm_mday != tm->tm_mday || day.tm_mon != tm->tm_mon || day.tm_wday != tm->tm_wday)
+    if (day.tm_mday != tm->tm_mday || day.tm_mon != tm->tm_mon ||
+        (tm->tm_wday >= 0 && day.tm_wday != tm->tm_wday))
         return false;
     seconds += tm->tm_hour * 3600 + tm->tm_min * 60 + tm->tm_sec;
     *wall_us = seconds * CLOCK_US_PER_SECOND;
@@ -217,4 +218,54 @@ int clock_parse_http_date(const char *text, int64_t *wall_us)
         return 0;
     tm.tm_year = whole_year(&tm);
     return to_wall_us(&tm, wall_us);
+}
+
+/* Digits behind a dot, of which six count; nothing is a fraction too. */
+static bool take_fraction(const char **cursor, int64_t *fraction_us)
+{
+    int64_t digit_us = CLOCK_US_PER_SECOND;
+
+    *fraction_us = 0;
+    if (!take_text(cursor, "."))
+        return true;
+    if (!isdigit((unsigned char)**cursor))
+        return false;
+    for (; isdigit((unsigned char)**cursor); ++*cursor) {
+        digit_us /= 10;
+        *fraction_us += (**cursor - '0') * digit_us;
+    }
+    return true;
+}
+
+/* Z, or how far the time of day is ahead of UTC. */
+static bool take_offset(const char **cursor, int64_t *offset_us)
+{
+    int hours, minutes, sign = **cursor == '-' ? -1 : 1;
+
+    *offset_us = 0;
+    if (take_text(cursor, "Z") || take_text(cursor, "z"))
+        return true;
+    if (!(take_text(cursor, "+") || take_text(cursor, "-")) || !take_number(cursor, 2, &hours) ||
+        !take_text(cursor, ":") || !take_number(cursor, 2, &minutes) || hours > 23 || minutes > 59)
+        return false;
+    *offset_us = sign * (hours * 60 + minutes) * 60 * CLOCK_US_PER_SECOND;
+    return true;
+}
+
+int clock_parse_rfc3339(const char *text, int64_t *wall_us)
+{
+    struct tm tm = {.tm_wday = -1};
+    int64_t fraction_us, offset_us, day_time_us;
+
+    if (!take_number(&text, 4, &tm.tm_year) || !take_text(&text, "-") ||
+        !take_number(&text, 2, &tm.tm_mon) || !take_text(&text, "-") ||
+        !take_number(&text, 2, &tm.tm_mday))
+        return 0;
+    tm.tm_mon--;
+    if (!(take_text(&text, "T") || take_text(&text, "t") || take_text(&text, " ")) ||
+        !take_time(&text, &tm) || !take_fraction(&text, &fraction_us) ||
+        !take_offset(&text, &offset_us) || *text != '\0' || !to_wall_us(&tm, &day_time_us))
+        return 0;
+    *wall_us = day_time_us + fraction_us - offset_us;
+    return 1;
 }

@@ -24,6 +24,9 @@ void clock_set_source(int64_t (*monotonic_us)(void), int64_t (*wall_us)(void));
  * Times outside the years 0000 to 9999, which it cannot write, become the nearest it can. */
 #define CLOCK_RFC3339_SIZE 32
 void clock_format_rfc3339(int64_t wall_us, char text[CLOCK_RFC3339_SIZE]);
+/* "2026-11-21T07:04:32Z", with any fraction of a second and any offset ("+01:00") in place of the
+ * Z; a blank in place of the T is fine too. Returns 0 on anything else, else 1. */
+int clock_parse_rfc3339(const char *text, int64_t *wall_us);
 
 /* The three HTTP date forms of RFC 9110 §5.6.7; returns 0 on anything else, without a guess (a day
  * that does not exist, a day of the week that is not that date's), else 1. */

@@ -183,6 +183,41 @@ static void test_not_http_dates(void **state)
     }
 }
 
+static void test_rfc3339_read(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t wall_us; /* -1: refused */
+    } rows[] = {
+        {"1970-01-01T00:00:00Z", 0},
+        {"1970-01-01t00:00:01z", SECOND},
+        {"1970-01-02 00:00:00Z", 86400 * SECOND},
+        {"2026-11-21T07:04:32.123Z", INT64_C(1795244672123000)},
+        {"2026-11-21T07:04:32.123456789Z", INT64_C(1795244672123456)},
+        {"2026-11-21T08:04:32.1+01:00", INT64_C(1795244672100000)},
+        {"2026-11-21T01:34:32-05:30", INT64_C(1795244672000000)},
+        {"2024-02-29T00:00:00Z", INT64_C(1709164800000000)},
+        {"2023-02-29T00:00:00Z", -1},
+        {"2026-13-01T00:00:00Z", -1},
+        {"2026-00-01T00:00:00Z", -1},
+        {"2026-01-01T24:00:00Z", -1},
+        {"2026-01-01T00:00:00", -1},
+        {"2026-01-01T00:00:00.Z", -1},
+        {"2026-01-01T00:00:00+0100", -1},
+        {"2026-01-01T00:00:00+24:00", -1},
+        {"2026-01-01T00:00:00Z ", -1},
+        {"2026-01-01", -1},
+        {"", -1},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int64_t wall_us = -1;
+        int read = clock_parse_rfc3339(rows[i].text, &wall_us);
+        if (read != (rows[i].wall_us >= 0) || wall_us != rows[i].wall_us)
+            fail_msg("%s: %d, %lld", rows[i].text, read, (long long)wall_us);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +227,7 @@ int main(void)
         cmocka_unit_test_teardown(test_http_dates, restore_clock),
         cmocka_unit_test_teardown(test_http_date_over_a_century, restore_clock),
         cmocka_unit_test(test_not_http_dates),
+        cmocka_unit_test(test_rfc3339_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
