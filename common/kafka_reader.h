@@ -7,6 +7,14 @@
  * Partitions that a topic is given later are not noticed. Callbacks come on the loop's thread, none
  * inside a call of this interface.
  *
+ * Absent topics, which do not exist or may not be read, keep the reader from beginning, unless
+ * on_absent is given. Then it is told of each once, before on_ready, and the others are read;
+ * those that are absent are looked for every KAFKA_READER_LOOK_MS, and one that did not exist is
+ * read from its beginning when it does.
+ *
+ * Holding. kafka_reader_hold stops handing over records, at once; what is fetched meanwhile is
+ * bounded by queued.max.messages.kbytes for each partition. kafka_reader_continue undoes it.
+ *
  * Life cycle: kafka_reader_new; kafka_reader_close, then on_closed and the reader is gone. Records
  * not yet freed must be freed before on_closed can come.
  */
@@ -19,6 +27,7 @@
 
 #define KAFKA_READER_FROM_END (-1)
 #define KAFKA_READER_FROM_BEGINNING (-2)
+#define KAFKA_READER_LOOK_MS 1000
 
 struct kafka_reader;
 
@@ -28,12 +37,17 @@ struct kafka_reader_options {
     const char *const *topics;
     size_t topic_count;
     int64_t from; /* KAFKA_READER_FROM_…, or milliseconds since 1970 */
+    /* Nothing is handed over from behind where a partition ended when reading began, and absent
+     * topics are not looked for again. on_caught_up says that it is the end. */
+    bool until_end;
 
     void (*on_ready)(void *context);
     /* The record goes to the callee: kafka_record_free. */
     void (*on_record)(void *context, struct kafka_record *record);
     /* Every partition has been read to where it ended when reading began. May be NULL. */
     void (*on_caught_up)(void *context);
+    /* May be NULL: see above. */
+    void (*on_absent)(void *context, const char *topic, const char *reason);
     /* Before on_ready: the reader could not begin and must be closed: a topic is missing, the
      * cluster was not reachable within start_timeout_us, … What librdkafka reported is logged by
      * then, the rest is the callee's to tell. Afterwards: logged already; the reader goes on. */
@@ -48,5 +62,9 @@ struct kafka_reader_options {
 enum result kafka_reader_new(uv_loop_t *loop, const struct kafka_reader_options *options,
     struct kafka_reader **reader, char *error, size_t error_size) MUST_CHECK;
 void kafka_reader_close(struct kafka_reader *reader);
+
+/* From on_ready on. */
+void kafka_reader_hold(struct kafka_reader *reader);
+void kafka_reader_continue(struct kafka_reader *reader);
 
 #endif

@@ -21,6 +21,10 @@ struct follower {
     unsigned ready_times, caught_up_times, closed_times, trouble_times;
     enum kafka_trouble trouble;
     char reason[256];
+    bool until_end, let_absent_be; /* as the options, before the start */
+    unsigned absent_times;
+    char absent[64];
+    size_t hold_at; /* hold it when so many records have come; 0: never */
     size_t count_when_caught_up;
     bool keep;                               /* the last record, in `kept` */
     size_t close_at;                         /* close it when so many records have come; 0: never */
@@ -71,8 +75,20 @@ static void on_record(void *context, struct kafka_record *record)
         follower->kept = record;
     else
         kafka_record_free(record);
+    if (follower->record_count == follower->hold_at)
+        kafka_reader_hold(follower->reader);
     if (follower->record_count == follower->close_at)
         close_follower(follower);
+}
+
+static void on_absent(void *context, const char *topic, const char *reason)
+{
+    struct follower *follower = context;
+    assert_int_equal(follower->inside, 0);
+    assert_int_equal(follower->ready_times, 0);
+    assert_non_null(strstr(reason, topic));
+    follower->absent_times++;
+    snprintf(follower->absent, sizeof(follower->absent), "%s", topic);
 }
 
 static void on_caught_up(void *context)
@@ -124,6 +140,8 @@ static void start(struct follower *follower, struct kafka_fixture *fixture, cons
         .on_ready = on_ready,
         .on_record = on_record,
         .on_caught_up = on_caught_up,
+        .on_absent = follower->let_absent_be ? on_absent : NULL,
+        .until_end = follower->until_end,
         .on_trouble = on_trouble,
         .on_closed = on_closed,
         .context = follower,
@@ -320,6 +338,103 @@ static void test_topic_missing(void **state)
     assert_false(kafka_fixture_has_topic(fixture, "not-there"));
 }
 
+/* A topic that is made later is read from its beginning, wherever the others are read from. */
+static void test_topic_made_later(void **state)
+{
+    struct kafka_fixture *fixture = *state;
+    kafka_fixture_create_topic(fixture, "here", 1);
+    const char *topics[] = {"coming", "here", NULL};
+    struct kafka_sender sender;
+    kafka_sender_start(&sender, fixture, NULL, &topics[1], 1);
+    kafka_sender_fill(&sender, "here", 0, 0, 2);
+
+    struct follower follower = {.let_absent_be = true};
+    start(&follower, fixture, NULL, topics, KAFKA_READER_FROM_END);
+    wait_ready(&follower);
+    assert_int_equal(follower.absent_times, 1);
+    assert_string_equal(follower.absent, "coming");
+    kafka_sender_fill(&sender, "here", 0, 2, 1);
+    wait_records(&follower, 1);
+    assert_record(&follower, 0, "here", 0, 2, "2");
+
+    kafka_fixture_create_topic(fixture, "coming", 2);
+    kafka_sender_fill(&sender, "coming", 1, 0, 3);
+    wait_records(&follower, 4);
+    for (int i = 0; i < 3; i++)
+        assert_record(&follower, (size_t)i + 1, "coming", 1, i, (const char *[]){"0", "1", "2"}[i]);
+    assert_int_equal(follower.absent_times, 1);
+    assert_int_equal(follower.trouble_times, 0);
+    assert_int_equal(follower.caught_up_times, 1);
+    stop(&follower);
+    kafka_sender_stop(&sender);
+}
+
+static void test_no_topic_at_all(void **state)
+{
+    struct kafka_fixture *fixture = *state;
+    const char *topics[] = {"never-1", "never-2", NULL};
+    struct follower follower = {.let_absent_be = true, .until_end = true};
+    start(&follower, fixture, NULL, topics, KAFKA_READER_FROM_BEGINNING);
+    kafka_fixture_wait(fixture, is_caught_up, &follower);
+    assert_int_equal(follower.ready_times, 1);
+    assert_int_equal(follower.absent_times, 2);
+    stop(&follower);
+}
+
+static void send_ten_more(struct follower *follower)
+{
+    static struct kafka_sent sent[10];
+    for (size_t i = 0; i < 10; i++) {
+        sent[i] = (struct kafka_sent){
+            .delivery = {
+                .topic = "ending", .partition = (int32_t)i % 2, .value = "late", .value_size = 4}};
+        kafka_sent_start(&sent[i], follower->sender);
+    }
+}
+
+/* What comes after the start is not handed over, though the end is still far. */
+static void test_until_end(void **state)
+{
+    struct kafka_fixture *fixture = *state;
+    kafka_fixture_create_topic(fixture, "ending", 2);
+    const char *topics[] = {"ending", NULL};
+    struct kafka_sender sender;
+    kafka_sender_start(&sender, fixture, NULL, topics, 1);
+    kafka_sender_fill(&sender, "ending", 0, 0, 3);
+    kafka_sender_fill(&sender, "ending", 1, 0, 60);
+
+    struct follower follower = {.until_end = true, .sender = &sender, .then = send_ten_more};
+    start(&follower, fixture, NULL, topics, KAFKA_READER_FROM_BEGINNING);
+    kafka_fixture_wait(fixture, is_caught_up, &follower);
+    kafka_fixture_run(fixture, 200);
+    assert_int_equal(follower.record_count, 63);
+    assert_int_equal(follower.caught_up_times, 1);
+    stop(&follower);
+    kafka_sender_stop(&sender);
+}
+
+static void test_held(void **state)
+{
+    struct kafka_fixture *fixture = *state;
+    kafka_fixture_create_topic(fixture, "held", 1);
+    const char *topics[] = {"held", NULL};
+    struct kafka_sender sender;
+    kafka_sender_start(&sender, fixture, NULL, topics, 1);
+    kafka_sender_fill(&sender, "held", 0, 0, 40);
+
+    struct follower follower = {.hold_at = 7};
+    start(&follower, fixture, NULL, topics, KAFKA_READER_FROM_BEGINNING);
+    wait_records(&follower, 7);
+    kafka_fixture_run(fixture, 200);
+    assert_int_equal(follower.record_count, 7);
+    kafka_reader_continue(follower.reader);
+    wait_records(&follower, 40);
+
+    kafka_reader_hold(follower.reader);
+    stop(&follower); /* a hold is in nobody's way */
+    kafka_sender_stop(&sender);
+}
+
 /* An answer that may pass is asked for again. */
 static void test_passing_errors(void **state)
 {
@@ -464,6 +579,10 @@ int main(void)
         cmocka_unit_test(test_nothing_there_yet),
         cmocka_unit_test(test_from_a_time_to_come),
         cmocka_unit_test(test_topic_missing),
+        cmocka_unit_test(test_topic_made_later),
+        cmocka_unit_test(test_no_topic_at_all),
+        cmocka_unit_test(test_until_end),
+        cmocka_unit_test(test_held),
         cmocka_unit_test(test_passing_errors),
         cmocka_unit_test(test_not_authorized),
         cmocka_unit_test(test_nobody_there),
