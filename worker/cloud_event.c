@@ -11,7 +11,7 @@
 /* The longest value made here is ce_id, with a topic name of 249 characters. */
 enum { VALUE_SIZE = 384 };
 
-static_assert(CLOUD_EVENT_HEADERS_MAX <= 32, "a bit for each header");
+static_assert(CLOUD_EVENT_HEADERS_MAX <= 64, "a bit for each header");
 
 /* A value that lives elsewhere for as long as the headers do. */
 static bool add_constant(
@@ -37,11 +37,26 @@ bool cloud_event_headers_add(
     struct kafka_header *added = &headers->headers[headers->count - 1];
     if (value_size > sizeof headers->text - headers->text_size) {
         added->value = memory_copy(value, value_size);
-        headers->allocated |= UINT32_C(1) << (headers->count - 1);
+        headers->allocated |= UINT64_C(1) << (headers->count - 1);
     } else if (value_size > 0) {
         added->value = memcpy(headers->text + headers->text_size, value, value_size);
         headers->text_size += value_size;
     }
+    return true;
+}
+
+bool cloud_event_headers_add_prefixed(struct cloud_event_headers *headers, const char *prefix,
+    const char *name, const void *value, size_t value_size)
+{
+    size_t prefix_size = strlen(prefix), name_size = strlen(name);
+    char *whole = memory_new(prefix_size + name_size + 1);
+    memcpy(whole, prefix, prefix_size);
+    memcpy(whole + prefix_size, name, name_size);
+    if (!cloud_event_headers_add(headers, whole, value, value_size)) {
+        free(whole);
+        return false;
+    }
+    headers->named |= UINT64_C(1) << (headers->count - 1);
     return true;
 }
 
@@ -71,7 +86,7 @@ void cloud_event_headers_init(struct cloud_event_headers *headers, const struct 
 
     headers->count = 0;
     headers->bytes = 0;
-    headers->allocated = 0;
+    headers->allocated = headers->named = 0;
     headers->text_size = 0;
     snprintf(id, sizeof id, "%s/%" PRId32 "/%" PRId64 "/%s", event->topic, event->partition,
         event->offset, event->kind);
@@ -90,9 +105,12 @@ void cloud_event_headers_init(struct cloud_event_headers *headers, const struct 
 
 void cloud_event_headers_release(struct cloud_event_headers *headers)
 {
-    for (size_t i = 0; i < headers->count; i++)
-        if (headers->allocated & (UINT32_C(1) << i))
+    for (size_t i = 0; i < headers->count; i++) {
+        if (headers->allocated & (UINT64_C(1) << i))
             free((void *)headers->headers[i].value);
+        if (headers->named & (UINT64_C(1) << i))
+            free((char *)headers->headers[i].name);
+    }
     headers->count = 0;
-    headers->allocated = 0;
+    headers->allocated = headers->named = 0;
 }

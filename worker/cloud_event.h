@@ -24,7 +24,7 @@
 
 #include "common/kafka_message.h"
 
-#define CLOUD_EVENT_HEADERS_MAX 24
+#define CLOUD_EVENT_HEADERS_MAX 40
 #define CLOUD_EVENT_BYTES_MAX (12 * 1024)
 #define CLOUD_EVENT_TEXT_SIZE 512
 
@@ -34,7 +34,8 @@ struct cloud_event_headers {
 
     /* private */
     size_t bytes;                     /* names and values so far */
-    uint32_t allocated;               /* bits by index: the value is memory of its own */
+    uint64_t allocated;               /* bits by index: the value is memory of its own */
+    uint64_t named;                   /* bits by index: so is the name */
     size_t text_size;                 /* of text, in use */
     char text[CLOUD_EVENT_TEXT_SIZE]; /* the values that fit in here */
 };
@@ -59,6 +60,9 @@ void cloud_event_headers_release(struct cloud_event_headers *headers);
  * copied; NULL is a null header. */
 bool cloud_event_headers_add(
     struct cloud_event_headers *headers, const char *name, const void *value, size_t value_size);
+/* The same under a name that is put together, and copied. */
+bool cloud_event_headers_add_prefixed(struct cloud_event_headers *headers, const char *prefix,
+    const char *name, const void *value, size_t value_size);
 bool cloud_event_headers_add_text(
     struct cloud_event_headers *headers, const char *name, const char *value);
 

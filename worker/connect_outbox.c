@@ -194,6 +194,7 @@ static void send_dead_letter(struct connect_job *job, bool with_value)
         .group = outbox->options.group_id,
         .source = outbox->options.source,
         .record = record,
+        .header_at = kafka_record_header_at,
         .time_wall_us = clock_wall_us(),
     };
     connect_job_set_state(outbox->options.jobs, job, CONNECT_BURYING);

@@ -29,6 +29,13 @@
 static const struct kafka_record record = {
     .topic = "terra.connect.requests", .partition = 3, .offset = 42};
 
+static bool header_at(const struct kafka_record *from, size_t index, struct kafka_header *header)
+{
+    (void)from;
+    *header = (struct kafka_header){.name = "reply-to", .value = "r", .value_size = 1};
+    return index < 20; /* some are left out */
+}
+
 static void put_headers(struct json_writer *writer, struct cloud_event_headers *headers)
 {
     json_open_object(writer, "headers");
@@ -99,6 +106,9 @@ static void put_dead_letter(struct json_writer *writer, const struct connect_err
         .group = "terra-connect",
         .source = SOURCE,
         .record = &record,
+        .header_at = header_at,
+        .fetched = "{}",
+        .fetched_size = 2,
         .time_wall_us = CALLED,
     };
     make(&headers, &letter);

@@ -108,7 +108,12 @@ static void test_added_headers_are_copied(void **state)
     assert_true(cloud_event_headers_add(&headers, "tracestate", "", 0));
     assert_true(cloud_event_headers_add(&headers, "correlation-id", NULL, 7));
     assert_true(cloud_event_headers_add_text(&headers, "error-code", "internal_error"));
+    char name[] = "name";
+    assert_true(cloud_event_headers_add_prefixed(&headers, "a.", name, value, 1));
     memset(value, 'z', sizeof value);
+    memset(name, 'z', sizeof name - 1);
+    assert_int_equal(find(&headers, "a.name")->value_size, 1);
+    assert_memory_equal(find(&headers, "a.name")->value, "\0", 1);
 
     const struct kafka_header *correlation = find(&headers, "kafka_correlationId");
     assert_int_equal(correlation->value_size, 3);
