@@ -14,6 +14,7 @@
 #include "common/metrics.h"
 #include "worker/connect_job.h"
 #include "worker/connect_outbox.h"
+#include "worker/connect_twins.h"
 
 enum {
     TICK_MS = 20,     /* how exactly pauses and the deadlines of twins are kept */
@@ -30,12 +31,12 @@ struct connect_flow {
     struct intake *intake;
     struct connect_job_lists jobs;
     struct connect_outbox *outbox;
-    struct connect_job *leaders; /* by digest: one per request in flight */
+    struct connect_twins *twins;
     bool draining;
     uv_timer_t tick; /* runs while jobs pause or twins wait */
     struct deferred_queue deferred;
     struct deferred drained;
-    struct metric *retries_total, *twins_total;
+    struct metric *retries_total;
 };
 
 static void find_twin(struct connect_job *job);
@@ -61,28 +62,10 @@ static void finish(struct connect_job *job)
     free_job(job);
 }
 
-static void leave_twins(struct connect_job *job)
-{
-    struct connect_job *twin = job->twins;
-    if (job->leading)
-        HASH_DEL(job->flow->leaders, job);
-    job->leading = false;
-    if (job->leader)
-        DL_DELETE2(job->leader->twins, job, twin_previous, twin_next);
-    job->leader = NULL;
-    /* The first copy takes the lead; the others find it by the digest. */
-    while (twin) {
-        DL_DELETE2(job->twins, twin, twin_previous, twin_next);
-        twin->leader = NULL;
-        find_twin(twin);
-        twin = job->twins;
-    }
-}
-
 /* Not answered here: the partition's next owner has the record, or will have it. */
 static void abandon(struct connect_job *job)
 {
-    leave_twins(job);
+    connect_twins_leave(job->flow->twins, job);
     intake_abandon(job->flow->intake, &job->place);
     free_job(job);
 }
@@ -121,18 +104,6 @@ static void fail_late(struct connect_job *job)
 }
 
 /* ---- a record comes in ---- */
-
-static void set_times(struct connect_job *job)
-{
-    int64_t now_wall_us = clock_wall_us();
-    int64_t timestamp_us = job->record->timestamp_ms * CLOCK_US_PER_MS;
-    /* A missing timestamp, or one ahead of our clock, counts as arrival. */
-    bool usable = job->record->timestamp_ms > 0 && timestamp_us <= now_wall_us;
-    job->requested_wall_us = usable ? timestamp_us : now_wall_us;
-    job->arrived_us = clock_monotonic_us();
-    job->deadline_us =
-        job->arrived_us + job->request.timeout_us - (now_wall_us - job->requested_wall_us);
-}
 
 /* One with a null value is as good as none. */
 static struct kafka_header *find_header(
@@ -190,7 +161,7 @@ void connect_flow_take(
     };
     bool readable =
         connect_request_decode(&job->request, &source, &flow->options.request_rules, &job->error);
-    set_times(job);
+    connect_job_set_times(job);
     struct connect_error address_error;
     bool addressable = reply_address_read(flow->options.address_rules,
         find_header(job, "kafka_replyTopic", &reply_topic), find_header(job, "reply-to", &reply_to),
@@ -222,68 +193,12 @@ static void start_tick(struct connect_flow *flow)
 
 static void find_twin(struct connect_job *job)
 {
-    struct connect_flow *flow = job->flow;
-    struct connect_job *leader;
-    if (job->digest[0] == '\0')
-        connect_request_digest(&job->request, job->digest);
-    HASH_FIND_STR(flow->leaders, job->digest, leader);
-    if (!leader) {
-        job->leading = true;
-        HASH_ADD_STR(flow->leaders, digest, job);
-        recall(job);
-        return;
-    }
-    if (job->state != CONNECT_TWIN)
-        connect_job_set_state(&flow->jobs, job, CONNECT_TWIN);
-    job->leader = leader;
-    DL_APPEND2(leader->twins, job, twin_previous, twin_next);
-    metric_add(flow->twins_total, 1);
-    start_tick(flow);
+    connect_twins_join(job->flow->twins, job);
 }
 
-static void copy_link(struct terra_link *to, const struct terra_link *from)
+static void on_twin(struct connect_job *job)
 {
-    *to = (struct terra_link){
-        .widget = from->widget,
-        .link = memory_copy_text(from->link),
-        .id = memory_copy_text(from->id),
-        .expires_wall_us = from->expires_wall_us,
-    };
-    for (size_t i = 0; i < from->warnings.count; i++)
-        text_list_add(&to->warnings, "%s", from->warnings.items[i]);
-}
-
-/* A copy that may wait longer than the leader could is not bound by its ill luck. */
-static bool outlives(const struct connect_job *twin, const struct connect_job *leader)
-{
-    return !leader->has_link && twin->deadline_us > leader->deadline_us &&
-           (leader->error.code == CONNECT_DEADLINE_EXCEEDED ||
-               leader->error.code == CONNECT_RATE_LIMITED);
-}
-
-static void share_with_twins(struct connect_job *leader)
-{
-    struct connect_job *twin, *following;
-    if (leader->leading)
-        HASH_DEL(leader->flow->leaders, leader);
-    leader->leading = false;
-    DL_FOREACH_SAFE2(leader->twins, twin, following, twin_next)
-    {
-        DL_DELETE2(leader->twins, twin, twin_previous, twin_next);
-        twin->leader = NULL;
-        if (outlives(twin, leader)) {
-            find_twin(twin);
-            continue;
-        }
-        if (leader->has_link) {
-            struct terra_link link;
-            copy_link(&link, &leader->link);
-            connect_job_take_link(twin, &link, true);
-        } else {
-            connect_job_set_error(twin, &leader->error);
-        }
-        reply(twin);
-    }
+    start_tick(job->flow);
 }
 
 /* ---- was it answered before? ---- */
@@ -459,16 +374,7 @@ static void on_tick(uv_timer_t *timer)
         if (job->since_us <= now_us)
             ask_for_turn(job);
     }
-    /* One at a time from the start: an ended twin may change the list. */
-    job = flow->jobs.lists[CONNECT_TWIN];
-    while (job) {
-        following = job->next;
-        if (job->deadline_us <= now_us) {
-            leave_twins(job);
-            fail_late(job);
-        }
-        job = following;
-    }
+    connect_twins_end_late(flow->twins, now_us);
     if (!flow->jobs.lists[CONNECT_PAUSING] && !flow->jobs.lists[CONNECT_TWIN])
         uv_timer_stop(&flow->tick);
 }
@@ -490,17 +396,11 @@ static void reply(struct connect_job *job)
 
 static void conclude(struct connect_job *job)
 {
-    share_with_twins(job);
+    connect_twins_share(job->flow->twins, job);
     reply(job);
 }
 
 /* ---- partitions leave, the worker leaves ---- */
-
-/* Begun: its call has been made, or its answer is on its way out. */
-static bool has_begun(const struct connect_job *job)
-{
-    return job->state == CONNECT_CALLING || job->state >= CONNECT_KEEPING;
-}
 
 static void let_go_unbegun(struct connect_flow *flow, bool all)
 {
@@ -508,7 +408,8 @@ static void let_go_unbegun(struct connect_flow *flow, bool all)
         struct connect_job *job = flow->jobs.lists[state];
         while (job) {
             struct connect_job *following = job->next;
-            if (!has_begun(job) && (all || intake_place_state(&job->place) != INTAKE_PLACE_OURS))
+            if (!connect_job_has_begun(job) &&
+                (all || intake_place_state(&job->place) != INTAKE_PLACE_OURS))
                 let_go(job);
             job = following;
         }
@@ -563,10 +464,15 @@ struct connect_flow *connect_flow_new(uv_loop_t *loop, const struct connect_flow
         .source = options->source,
         .on_sent = on_sent,
     });
+    flow->twins = connect_twins_new(&(struct connect_twins_options){
+        .jobs = &flow->jobs,
+        .on_lead = recall,
+        .on_twin = on_twin,
+        .on_outcome = reply,
+        .on_late = fail_late,
+    });
     flow->retries_total = metrics_counter(
         "terra_connect_retries_total", NULL, "Calls to Terra that will be made again.");
-    flow->twins_total = metrics_counter("terra_connect_twins_total", NULL,
-        "Copies of a request in flight that waited for its outcome instead of calling.");
     deferred_queue_init(&flow->deferred, loop);
     flow->drained = (struct deferred){.run = on_drained, .context = flow};
     uv_timer_init(loop, &flow->tick);
@@ -590,6 +496,7 @@ void connect_flow_free(struct connect_flow *flow)
     if (!flow)
         return;
     connect_outbox_free(flow->outbox);
+    connect_twins_free(flow->twins);
     connect_job_lists_release(&flow->jobs);
     free(flow);
 }

@@ -6,6 +6,7 @@
 
 #include <utlist.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/metrics.h"
@@ -137,4 +138,21 @@ void connect_job_set_error(struct connect_job *job, const struct connect_error *
     job->has_link = false;
     job->cached = false;
     job->error = *error;
+}
+
+void connect_job_set_times(struct connect_job *job)
+{
+    int64_t now_wall_us = clock_wall_us();
+    int64_t timestamp_us = job->record->timestamp_ms * CLOCK_US_PER_MS;
+    /* A missing timestamp, or one ahead of our clock, counts as arrival. */
+    bool usable = job->record->timestamp_ms > 0 && timestamp_us <= now_wall_us;
+    job->requested_wall_us = usable ? timestamp_us : now_wall_us;
+    job->arrived_us = clock_monotonic_us();
+    job->deadline_us =
+        job->arrived_us + job->request.timeout_us - (now_wall_us - job->requested_wall_us);
+}
+
+bool connect_job_has_begun(const struct connect_job *job)
+{
+    return job->state == CONNECT_CALLING || job->state >= CONNECT_KEEPING;
 }

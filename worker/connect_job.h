@@ -110,6 +110,12 @@ void connect_job_free(struct connect_job_lists *lists, struct connect_job *job);
 void connect_job_set_state(
     struct connect_job_lists *lists, struct connect_job *job, enum connect_state state);
 bool connect_job_has_ticket_out(const struct connect_job *job);
+/* Its call has been made, or its answer is on its way out. */
+bool connect_job_has_begun(const struct connect_job *job);
+
+/* From the record and the decoded request: when it was asked, when it came, how long it is worth
+ * an answer. */
+void connect_job_set_times(struct connect_job *job);
 
 /* Takes a link or an error as the outcome; the link's contents change hands. */
 void connect_job_take_link(struct connect_job *job, struct terra_link *link, bool cached);

@@ -89,6 +89,18 @@ bool terra_link_read(
     return true;
 }
 
+void terra_link_copy(struct terra_link *to, const struct terra_link *from)
+{
+    *to = (struct terra_link){
+        .widget = from->widget,
+        .link = memory_copy_text(from->link),
+        .id = memory_copy_text(from->id),
+        .expires_wall_us = from->expires_wall_us,
+    };
+    for (size_t i = 0; i < from->warnings.count; i++)
+        text_list_add(&to->warnings, "%s", from->warnings.items[i]);
+}
+
 void terra_link_release(struct terra_link *link)
 {
     free(link->link);

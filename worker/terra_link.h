@@ -34,6 +34,8 @@ struct terra_link {
 bool terra_link_read(
     struct terra_link *link, const json_value *answer, bool widget, int64_t called_wall_us);
 
+/* `to` holds nothing yet. */
+void terra_link_copy(struct terra_link *to, const struct terra_link *from);
 void terra_link_release(struct terra_link *link);
 
 #endif
