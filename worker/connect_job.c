@@ -36,8 +36,8 @@ static const struct {
             BIT(CONNECT_REPLYING),
         true},
     [CONNECT_REPORTING] = {"reporting", "state=\"reporting\"", BIT(CONNECT_REPLYING), true},
-    [CONNECT_BURYING] = {"burying", "state=\"burying\"",
-        BIT(CONNECT_NEW) | BIT(CONNECT_REPLYING) | BIT(CONNECT_BURYING), true},
+    [CONNECT_BURYING] = {"burying", "state=\"burying\"", BIT(CONNECT_NEW) | BIT(CONNECT_REPLYING),
+        true},
 };
 
 const char *connect_state_name(enum connect_state state)

@@ -2,12 +2,13 @@
 #include "worker/connect_outbox.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/metrics.h"
-#include "worker/dead_letter.h"
+#include "worker/publisher_letter.h"
 
 enum { ECHOED_BYTES_MAX = 8192 }; /* of the caller's headers in one reply */
 
@@ -96,6 +97,27 @@ static void publish(struct connect_job *job, struct publisher *publisher, const 
     publisher_send(publisher, &job->publication);
 }
 
+/* Terra's events about this link will be told whose it was. */
+static void remember_link(const struct connect_job *job)
+{
+    if (!job->has_link)
+        return;
+    const struct connect_request *request = &job->request;
+    const char *id = job->link.id;
+    bool several = !request->provider && (!request->providers || strchr(request->providers, ','));
+    link_memory_note(job->outbox->options.link_memory, job->link.widget ? id : NULL,
+        job->link.widget ? NULL : id,
+        &(struct link_fact){
+            .request_id = request->request_id,
+            .reference_id = request->reference_id,
+            .environment = request->environment->name,
+            .provider = several             ? NULL
+                        : request->provider ? request->provider
+                                            : request->providers,
+            .answered_wall_us = clock_wall_us(),
+        });
+}
+
 static void on_replied(
     struct publication *publication, enum publication_outcome outcome, const char *reason)
 {
@@ -108,6 +130,7 @@ static void on_replied(
         metric_observe(outbox->reply_seconds,
             (double)(clock_monotonic_us() - job->arrived_us) / CLOCK_US_PER_SECOND);
         metric_observe(outbox->waiting_seconds, (double)job->waiting_us / CLOCK_US_PER_SECOND);
+        remember_link(job);
         send_outcome(job);
         return;
     case PUBLISHED_NOT_ADDRESS:
@@ -181,44 +204,12 @@ static void send_outcome(struct connect_job *job)
         KAFKA_PARTITION_BY_KEY, false, on_reported);
 }
 
-static void on_buried(
-    struct publication *publication, enum publication_outcome outcome, const char *reason);
-
-static void send_dead_letter(struct connect_job *job, bool with_value)
+static void on_buried(void *context, bool persisted)
 {
-    struct connect_outbox *outbox = job->outbox;
-    const struct kafka_record *record = job->record;
-    const struct dead_letter letter = {
-        .code = connect_code_name(job->error.code),
-        .message = job->error.message,
-        .group = outbox->options.group_id,
-        .source = outbox->options.source,
-        .record = record,
-        .header_at = kafka_record_header_at,
-        .time_wall_us = clock_wall_us(),
-    };
-    connect_job_set_state(outbox->options.jobs, job, CONNECT_BURYING);
-    cloud_event_headers_release(&job->headers);
-    if (with_value)
-        dead_letter_headers(&job->headers, &letter);
-    else
-        dead_letter_headers_without_value(&job->headers, &letter);
-    job->publication = (struct publication){
-        .delivery =
-            {
-                .topic = outbox->options.dead_letters_topic,
-                .partition = KAFKA_PARTITION_BY_KEY,
-                .key = record->key,
-                .key_size = record->key_size,
-                .value = with_value ? record->value : NULL,
-                .value_size = with_value ? record->value_size : 0,
-                .headers = job->headers.headers,
-                .header_count = job->headers.count,
-            },
-        .on_published = on_buried,
-        .context = job,
-    };
-    publisher_send(outbox->options.batch_publisher, &job->publication);
+    struct connect_job *job = context;
+    if (persisted)
+        metric_add(job->outbox->dead_letters_total, 1);
+    end(job, persisted);
 }
 
 void connect_outbox_bury(struct connect_outbox *outbox, struct connect_job *job)
@@ -226,24 +217,17 @@ void connect_outbox_bury(struct connect_outbox *outbox, struct connect_job *job)
     job->outbox = outbox;
     log_warn("connect_outbox", "a request became a dead letter", CONNECT_JOB_FIELDS(job),
         LOG_TEXT("code", connect_code_name(job->error.code)));
-    send_dead_letter(job, true);
-}
-
-static void on_buried(
-    struct publication *publication, enum publication_outcome outcome, const char *reason)
-{
-    struct connect_job *job = publication->context;
-    if (outcome == PUBLISHED) {
-        metric_add(job->outbox->dead_letters_total, 1);
-        end(job, true);
-    } else if (outcome == PUBLISHED_NOT_TOO_LARGE && publication->delivery.value) {
-        send_dead_letter(job, false);
-    } else {
-        if (outcome != PUBLISHED_NOT_CANCELLED)
-            log_error("connect_outbox", "a dead letter cannot be written", CONNECT_JOB_FIELDS(job),
-                LOG_TEXT("reason", reason));
-        end(job, false);
-    }
+    const struct dead_letter letter = {
+        .code = connect_code_name(job->error.code),
+        .message = job->error.message,
+        .group = outbox->options.group_id,
+        .source = outbox->options.source,
+        .record = job->record,
+        .time_wall_us = clock_wall_us(),
+    };
+    connect_job_set_state(outbox->options.jobs, job, CONNECT_BURYING);
+    publisher_bury(outbox->options.batch_publisher, outbox->options.dead_letters_topic, &letter,
+        on_buried, job);
 }
 
 void connect_outbox_reply(struct connect_outbox *outbox, struct connect_job *job)
