@@ -457,6 +457,7 @@ struct connect_flow *connect_flow_new(uv_loop_t *loop, const struct connect_flow
         .jobs = &flow->jobs,
         .publisher = options->publisher,
         .batch_publisher = options->batch_publisher,
+        .link_memory = options->link_memory,
         .address_rules = options->address_rules,
         .outcomes_topic = options->outcomes_topic,
         .dead_letters_topic = options->dead_letters_topic,

@@ -26,6 +26,7 @@
 #include "worker/admission.h"
 #include "worker/connect_request.h"
 #include "worker/intake.h"
+#include "worker/link_memory.h"
 #include "worker/publisher.h"
 #include "worker/reply_address.h"
 #include "worker/reply_cache.h"
@@ -37,6 +38,7 @@ struct connect_flow_options {
     struct connect_request_rules request_rules;
     const struct reply_address_rules *address_rules;
     struct reply_cache *reply_cache;
+    struct link_memory *link_memory; /* told of every link that a reply carries */
     struct admission *admission;
     struct terra_caller *terra;
     struct publisher *publisher;       /* for replies: somebody waits for each */

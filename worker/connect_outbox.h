@@ -15,6 +15,7 @@
 #define WORKER_CONNECT_OUTBOX_H
 
 #include "worker/connect_job.h"
+#include "worker/link_memory.h"
 
 struct connect_outbox;
 
@@ -22,6 +23,7 @@ struct connect_outbox_options {
     struct connect_job_lists *jobs;
     struct publisher *publisher;       /* for replies: somebody waits for each */
     struct publisher *batch_publisher; /* for outcomes and dead letters: nobody does */
+    struct link_memory *link_memory;
     const struct reply_address_rules *address_rules;
     const char *outcomes_topic; /* NULL: no outcomes are written */
     const char *dead_letters_topic;

@@ -40,6 +40,7 @@ enum event_class {
     EVENT_DATA,
     EVENT_OTHER,
     EVENT_UNREADABLE,
+    EVENT_CLASS_COUNT
 };
 
 struct event_scan { /* private */

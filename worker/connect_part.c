@@ -1,0 +1,282 @@
+/* connect_part: the connect flow and its stages. See worker_part.h. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/text.h"
+#include "worker/config_value.h"
+#include "worker/connect_flow.h"
+#include "worker/environment.h"
+#include "worker/worker_part.h"
+
+#define CONNECT_TIMEOUT_US (5 * CLOCK_US_PER_SECOND)
+#define BATCH_LINGER_MS "10"
+
+struct connect_part {
+    struct worker_part part;
+    struct environments environments;
+    struct redirect_rules *redirects;
+    struct reply_address_rules *addresses;
+    struct reply_cache *reply_cache;
+    struct admission *admission;
+    struct terra_caller *terra;
+    struct publisher *publisher;       /* replies, each at once */
+    struct publisher *batch_publisher; /* outcomes and dead letters, in batches */
+    struct connect_flow *flow;
+    bool publishers_closing, terra_closing;
+};
+
+/* ---- stopping ---- */
+
+static void close_terra(struct connect_part *connect)
+{
+    if (connect->terra && !connect->terra_closing)
+        terra_caller_close(connect->terra);
+    connect->terra_closing = true;
+}
+
+static void close_publishers(struct connect_part *connect)
+{
+    if (connect->publisher && !connect->publishers_closing)
+        publisher_close(connect->publisher);
+    if (connect->batch_publisher && !connect->publishers_closing)
+        publisher_close(connect->batch_publisher);
+    connect->publishers_closing = true;
+}
+
+static void close_built(struct worker_part *part)
+{
+    struct connect_part *connect = (struct connect_part *)part;
+    close_publishers(connect);
+    close_terra(connect);
+    if (connect->flow)
+        connect_flow_close(connect->flow);
+    if (connect->admission)
+        admission_close(connect->admission);
+    if (connect->reply_cache)
+        reply_cache_close(connect->reply_cache);
+}
+
+static void abandon(struct worker_part *part)
+{
+    struct connect_part *connect = (struct connect_part *)part;
+    connect_flow_abandon(connect->flow);
+    close_terra(connect);
+    close_publishers(connect);
+}
+
+static void free_built(struct worker_part *part)
+{
+    struct connect_part *connect = (struct connect_part *)part;
+    connect_flow_free(connect->flow);
+    publisher_free(connect->publisher);
+    publisher_free(connect->batch_publisher);
+    terra_caller_free(connect->terra);
+    admission_free(connect->admission);
+    reply_cache_free(connect->reply_cache);
+    reply_address_rules_free(connect->addresses);
+    redirect_rules_free(connect->redirects);
+    environments_release(&connect->environments);
+}
+
+/* ---- running ---- */
+
+static void start(struct worker_part *part)
+{
+    connect_flow_start(((struct connect_part *)part)->flow, part->intake);
+}
+
+static void take(struct worker_part *part, struct kafka_record *record, struct intake_place place)
+{
+    connect_flow_take(((struct connect_part *)part)->flow, record, place);
+}
+
+static void let_go_leaving(struct worker_part *part)
+{
+    connect_flow_let_go_leaving(((struct connect_part *)part)->flow);
+}
+
+static void drain(struct worker_part *part)
+{
+    connect_flow_drain(((struct connect_part *)part)->flow);
+}
+
+static unsigned jobs(const struct worker_part *part)
+{
+    return connect_flow_jobs(((const struct connect_part *)part)->flow);
+}
+
+/* ---- building up ---- */
+
+static bool load_environments(struct connect_part *connect, char error[ENVIRONMENT_ERROR_SIZE])
+{
+    const struct config *config = connect->part.options.config;
+    const struct environment_defaults defaults = {
+        .base_url = config->terra_base_url,
+        .urls =
+            {
+                [TERRA_WIDGET_SESSION] = config->terra_widget_session_url,
+                [TERRA_LEGACY_WIDGET] = config->terra_legacy_widget_url,
+                [TERRA_AUTHENTICATE_USER] = config->terra_authenticate_user_url,
+            },
+        .rate = config->terra_rate_limit,
+        .burst = config->terra_rate_burst,
+        .plain_http_allowed = config->terra_allow_http,
+    };
+    if (!text_empty(config->terra_dev_id) &&
+        environments_add(&connect->environments, config->terra_environment, config->terra_dev_id,
+            config->terra_api_key, &defaults, error) != RESULT_OK)
+        return false;
+    if (text_empty(config->terra_environments_file))
+        return true;
+
+    char reason[160];
+    char *json = config_value_read_file(config->terra_environments_file, reason, sizeof reason);
+    if (!json) {
+        snprintf(error, ENVIRONMENT_ERROR_SIZE, "TERRA_ENVIRONMENTS_FILE: cannot read %s: %s",
+            config->terra_environments_file, reason);
+        return false;
+    }
+    enum result result = environments_add_json(
+        &connect->environments, json, strlen(json), &defaults, config_value_read_file, error);
+    free(json);
+    return result == RESULT_OK;
+}
+
+/* A reply on the request topic would be read as a request, and answered. */
+static bool replies_could_be_requests(const struct connect_part *connect)
+{
+    struct reply_address address;
+    struct connect_error error;
+    const char *topic = connect->part.options.config->connect_requests_topic;
+    const struct kafka_header header = {"reply-to", topic, strlen(topic)};
+    return reply_address_read(connect->addresses, NULL, &header, NULL, &address, &error);
+}
+
+/* Puts the setting in front of what is wrong with it. Always false. */
+static bool blame(const char *setting, char *error, size_t error_size)
+{
+    char reason[256];
+    snprintf(reason, sizeof reason, "%s", error);
+    snprintf(error, error_size, "%s: %s", setting, reason);
+    return false;
+}
+
+static bool make_rules(struct connect_part *connect, char *error, size_t error_size)
+{
+    const struct config *config = connect->part.options.config;
+    connect->redirects = redirect_rules_new(config->redirect_urls_allowed, error, error_size);
+    if (!connect->redirects)
+        return blame("REDIRECT_URLS_ALLOWED", error, error_size);
+    connect->addresses = reply_address_rules_new(
+        config->connect_replies_topic, config->reply_topics_allowed, error, error_size);
+    if (!connect->addresses)
+        return blame("REPLY_TOPICS_ALLOWED", error, error_size);
+    if (replies_could_be_requests(connect)) {
+        snprintf(error, error_size,
+            "REPLY_TOPICS_ALLOWED: it allows replies on CONNECT_REQUESTS_TOPIC, where they would "
+            "be read as requests");
+        return false;
+    }
+    return true;
+}
+
+/* Two, because a producer either sends at once or gathers: a request to the broker for each outcome
+ * would double its work, and the replies would wait behind it. */
+static bool make_publishers(struct connect_part *connect, char error[WORKER_PART_ERROR_SIZE])
+{
+    static const struct kafka_property gather[] = {{"linger.ms", BATCH_LINGER_MS}, {NULL, NULL}};
+    const struct config *config = connect->part.options.config;
+    const char *const replies[] = {config->connect_replies_topic};
+    const char *const batches[] = {config->dead_letters_topic, config->connect_outcomes_topic};
+    size_t batch_count = text_empty(config->connect_outcomes_topic) ? 1 : 2;
+    return worker_part_make_publisher(
+               &connect->part, NULL, replies, 1, &connect->publisher, error) &&
+           worker_part_make_publisher(
+               &connect->part, gather, batches, batch_count, &connect->batch_publisher, error);
+}
+
+static void make_stages(struct connect_part *connect)
+{
+    const struct config *config = connect->part.options.config;
+    connect->reply_cache =
+        reply_cache_new(connect->part.options.loop, &(struct reply_cache_options){
+                                                        .redis = connect->part.options.redis,
+                                                        .key_prefix = config->redis_key_prefix,
+                                                        .keep_us = config->reply_cache_ttl_us,
+                                                    });
+    connect->admission = admission_new(connect->part.options.loop,
+        &(struct admission_options){
+            .environments = &connect->environments,
+            .calls_in_flight_max = (unsigned)config->terra_calls_in_flight_max,
+        });
+    connect->terra = terra_caller_new(connect->part.options.loop,
+        &(struct terra_caller_options){
+            .environments = &connect->environments,
+            .widget = (enum terra_widget_choice)config->terra_widget_endpoint,
+            .attempt_timeout_us = config->terra_timeout_us,
+            .http =
+                {
+                    .calls_in_flight_max = (unsigned)config->terra_calls_in_flight_max,
+                    .connect_timeout_us = CONNECT_TIMEOUT_US,
+                    .user_agent = "terra-connect/" TERRA_CONNECT_VERSION,
+                    .proxy = text_empty(config->terra_proxy) ? NULL : config->terra_proxy,
+                    .ca_file = text_empty(config->terra_ca_file) ? NULL : config->terra_ca_file,
+                    .http2 = config->terra_http2,
+                },
+        });
+    connect->flow = connect_flow_new(connect->part.options.loop,
+        &(struct connect_flow_options){
+            .request_rules =
+                {
+                    .environments = &connect->environments,
+                    .redirects = connect->redirects,
+                    .default_timeout_us = config->request_deadline_us,
+                },
+            .address_rules = connect->addresses,
+            .reply_cache = connect->reply_cache,
+            .link_memory = connect->part.options.link_memory,
+            .admission = connect->admission,
+            .terra = connect->terra,
+            .publisher = connect->publisher,
+            .batch_publisher = connect->batch_publisher,
+            .attempts_max = (unsigned)config->terra_attempts_max,
+            .outcomes_topic =
+                text_empty(config->connect_outcomes_topic) ? NULL : config->connect_outcomes_topic,
+            .dead_letters_topic = config->dead_letters_topic,
+            .group_id = connect->part.group_id,
+            .source = connect->part.source,
+            .on_drained = worker_part_drained,
+            .context = connect,
+        });
+}
+
+static bool build(struct worker_part *part, char error[WORKER_PART_ERROR_SIZE])
+{
+    struct connect_part *connect = (struct connect_part *)part;
+    environments_init(&connect->environments);
+    if (!load_environments(connect, error) || !make_rules(connect, error, WORKER_PART_ERROR_SIZE) ||
+        !make_publishers(connect, error))
+        return false;
+    make_stages(connect);
+    part->intake_options.topic = part->options.config->connect_requests_topic;
+    part->intake_options.records_in_flight_max =
+        (unsigned)part->options.config->requests_in_flight_max;
+    return true;
+}
+
+const struct worker_part_type connect_part = {
+    .flow = "connect",
+    .group_suffix = "",
+    .size = sizeof(struct connect_part),
+    .build = build,
+    .start = start,
+    .take = take,
+    .let_go_leaving = let_go_leaving,
+    .drain = drain,
+    .abandon = abandon,
+    .jobs = jobs,
+    .close = close_built,
+    .free = free_built,
+};
