@@ -9,11 +9,11 @@
  * last write counts.
  *
  * How long, from the last write on:
- *   an ended one   30 days: a repeat lags behind by hours, not weeks. (Reading the topic anew from its
- *                  beginning is in order, and comes to the same end without it.)
+ *   an ended one   30 days: a repeat lags behind by hours, not weeks. (Reading the topic anew from
+ *                  its beginning is in order, and comes to the same end without it.)
  *   a live one     400 days: more than a year, so that what comes once a year (a renewed consent)
- *                  still finds it. One that is silent for longer loses its "since", and begins again
- *                  with its next event
+ *                  still finds it. One that is silent for longer loses its "since", and begins
+ *                  again with its next event
  *
  * In Redis, under digests of the user_id. Where no Redis is configured, in this process, and then
  * it is not promised that anything outlives the process, is known to another worker, or stays

@@ -206,7 +206,14 @@ static void test_what_is_no_identity(void **state)
     end();
 }
 
-/* What Redis forgot this process still knows, for a while. */
+static int64_t ahead_us;
+
+static int64_t clock_ahead(void)
+{
+    return (int64_t)(uv_hrtime() / 1000) + ahead_us;
+}
+
+/* What Redis forgot this process still knows, for a minute. */
 static void test_redis_emptied(void **state)
 {
     (void)state;
@@ -216,7 +223,15 @@ static void test_redis_emptied(void **state)
     redis_probe_run(&probe, &fixture, "FLUSHALL");
     assert_true(is_repeat("u1", "added"));
     assert_false(is_repeat("u1", "removed"));
+    ahead_us = 0;
+    clock_set_source(clock_ahead, clock_ahead);
+    note("u1", "added");
+    assert_true(is_repeat("u1", "added"));
+    redis_probe_run(&probe, &fixture, "FLUSHALL");
+    ahead_us += 60 * SECOND;
+    assert_false(is_repeat("u1", "added"));
     end();
+    clock_set_source(NULL, NULL);
 }
 
 /* ---- Redis away ---- */
