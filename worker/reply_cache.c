@@ -4,11 +4,11 @@
 #include <assert.h>
 #include <inttypes.h>
 
-#include <uthash.h>
 #include <utlist.h>
 
 #include "common/clock.h"
 #include "common/deferred.h"
+#include "common/expiring_table.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -17,6 +17,7 @@
 #include "reply_cache_script.h"
 
 #define VALUE_BYTES_MAX (16 * 1024)
+#define LOCAL_BYTES_MAX ((size_t)64 * 1024 * 1024)
 /* A person waits: a Redis slower than this is as good as away. */
 #define REDIS_TIMEOUT_US (500 * CLOCK_US_PER_MS)
 /* A link that is about to expire helps nobody. */
@@ -27,21 +28,11 @@ static const struct redis_script script = {
     .sha1 = reply_cache_script_sha1,
 };
 
-/* In-process cache: one link. The oldest makes way at the ceiling. */
-struct local_link {
-    char key[REPLY_CACHE_PREFIX_SIZE + 16 + DIGEST_HEX_SIZE];
-    char *value;
-    int64_t expires_us; /* monotonic */
-    struct local_link *previous, *next;
-    UT_hash_handle hh;
-};
-
 struct reply_cache {
     struct reply_cache_options options;
     char prefix[REPLY_CACHE_PREFIX_SIZE + 16];
     size_t prefix_size;
-    struct local_link *by_key;
-    struct local_link *by_age;           /* oldest first */
+    struct expiring_table *local;        /* NULL: in Redis */
     struct reply_cache_ticket *answered; /* local answers, given in the next turn */
     struct deferred_queue deferred;
     struct deferred give_answers;
@@ -138,34 +129,6 @@ static void set_key(struct reply_cache_ticket *ticket, const char digest[DIGEST_
     memcpy(ticket->key + ticket->cache->prefix_size, digest, DIGEST_HEX_SIZE);
 }
 
-static void drop_local(struct reply_cache *cache, struct local_link *kept)
-{
-    HASH_DEL(cache->by_key, kept);
-    DL_DELETE2(cache->by_age, kept, previous, next);
-    free(kept->value);
-    free(kept);
-}
-
-/* Every link is kept equally long or shorter, so expired ones gather at the old end, nearly. */
-static void drop_expired(struct reply_cache *cache)
-{
-    int64_t now_us = clock_monotonic_us();
-    while (cache->by_age && (cache->by_age->expires_us <= now_us ||
-                                HASH_COUNT(cache->by_key) > cache->options.local_entries_max))
-        drop_local(cache, cache->by_age);
-}
-
-static struct local_link *find_local(struct reply_cache *cache, const char *key)
-{
-    struct local_link *kept;
-    HASH_FIND_STR(cache->by_key, key, kept);
-    if (kept && kept->expires_us <= clock_monotonic_us()) {
-        drop_local(cache, kept);
-        kept = NULL;
-    }
-    return kept;
-}
-
 /* The value is put into the ticket and handed over in the next turn. */
 static void answer_locally(struct reply_cache_ticket *ticket, const char *value)
 {
@@ -202,9 +165,8 @@ void reply_cache_find(struct reply_cache *cache, struct reply_cache_ticket *tick
     ticket->keeping = false;
     buf_init(&ticket->value, VALUE_BYTES_MAX);
     set_key(ticket, digest);
-    if (!cache->options.redis) {
-        struct local_link *kept = find_local(cache, ticket->key);
-        answer_locally(ticket, kept ? kept->value : NULL);
+    if (cache->local) {
+        answer_locally(ticket, expiring_table_find(cache->local, ticket->key, NULL));
         return;
     }
     ticket->command = (struct redis_command){.on_answer = on_answer, .context = ticket};
@@ -215,19 +177,11 @@ void reply_cache_find(struct reply_cache *cache, struct reply_cache_ticket *tick
 static void keep_local(
     struct reply_cache *cache, struct reply_cache_ticket *ticket, int64_t keep_us)
 {
-    struct local_link *kept = find_local(cache, ticket->key);
-    if (kept) {
-        answer_locally(ticket, kept->value);
-        return;
-    }
-    kept = memory_new(sizeof *kept);
-    memcpy(kept->key, ticket->key, sizeof kept->key);
-    kept->value = memory_copy_text(buf_text(&ticket->value));
-    kept->expires_us = clock_monotonic_us() + keep_us;
-    HASH_ADD_STR(cache->by_key, key, kept);
-    DL_APPEND2(cache->by_age, kept, previous, next);
-    drop_expired(cache);
-    answer_locally(ticket, NULL);
+    const char *kept = expiring_table_find(cache->local, ticket->key, NULL);
+    if (!kept)
+        expiring_table_put(
+            cache->local, ticket->key, buf_text(&ticket->value), ticket->value.size, keep_us);
+    answer_locally(ticket, kept);
 }
 
 void reply_cache_keep(struct reply_cache *cache, struct reply_cache_ticket *ticket,
@@ -248,7 +202,7 @@ void reply_cache_keep(struct reply_cache *cache, struct reply_cache_ticket *tick
         answer_locally(ticket, NULL);
         return;
     }
-    if (!cache->options.redis) {
+    if (cache->local) {
         keep_local(cache, ticket, keep_us);
         return;
     }
@@ -265,8 +219,11 @@ struct reply_cache *reply_cache_new(uv_loop_t *loop, const struct reply_cache_op
 {
     struct reply_cache *cache = memory_new(sizeof *cache);
     cache->options = *options;
-    if (cache->options.local_entries_max == 0)
-        cache->options.local_entries_max = REPLY_CACHE_LOCAL_ENTRIES_MAX;
+    if (!options->redis) {
+        unsigned entries_max = options->local_entries_max;
+        cache->local = expiring_table_new(
+            entries_max > 0 ? entries_max : REPLY_CACHE_LOCAL_ENTRIES_MAX, LOCAL_BYTES_MAX);
+    }
     snprintf(cache->prefix, sizeof cache->prefix, "%s:reply:", options->key_prefix);
     cache->prefix_size = strlen(cache->prefix);
     deferred_queue_init(&cache->deferred, loop);
@@ -293,7 +250,6 @@ void reply_cache_free(struct reply_cache *cache)
     if (!cache)
         return;
     assert(!cache->answered);
-    while (cache->by_age)
-        drop_local(cache, cache->by_age);
+    expiring_table_free(cache->local);
     free(cache);
 }
