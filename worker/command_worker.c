@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "common/text.h"
 #include "worker/command.h"
+#include "worker/status_server.h"
 #include "worker/worker_part.h"
 
 static const char help[] =
@@ -51,6 +52,7 @@ struct worker {
     uv_timer_t shutdown_timer;
     struct redis_client *redis; /* NULL: none configured */
     struct link_memory *link_memory;
+    struct status_server *status; /* NULL: nothing listens */
     struct worker_part *parts[FLOW_COUNT];
     unsigned part_count;
     unsigned running; /* parts that have not told on_stopped */
@@ -63,6 +65,7 @@ struct worker {
 /* Nothing is in flight any more: whatever still has a handle gives it up, and the loop ends. */
 static void close_rest(struct worker *worker)
 {
+    status_server_close(worker->status);
     if (worker->link_memory)
         link_memory_close(worker->link_memory);
     if (worker->redis)
@@ -129,11 +132,38 @@ static void on_fatal(void *context, const char *reason)
         stop(worker);
 }
 
+/* Ready: every flow has joined its group, be it without a partition, and nobody is leaving. */
+static void on_readiness(void *context, struct status_readiness *readiness)
+{
+    const struct worker *worker = context;
+    if (worker->stopping)
+        status_readiness_object(readiness, "stopping", "the worker is leaving its groups");
+    for (unsigned i = 0; i < worker->part_count; i++) {
+        char message[WORKER_PART_ERROR_SIZE];
+        if (worker_part_joined(worker->parts[i]))
+            continue;
+        snprintf(message, sizeof message, "the %s flow has not joined the group %s",
+            worker->parts[i]->type->flow, worker->parts[i]->group_id);
+        status_readiness_object(readiness, "group_not_joined", message);
+    }
+}
+
 /* ---- building up ---- */
+
+static bool make_status(struct worker *worker, char error[WORKER_PART_ERROR_SIZE])
+{
+    const struct status_server_options options = {
+        .listen = worker->config.http_listen,
+        .on_readiness = on_readiness,
+        .context = worker,
+    };
+    enum result result =
+        status_server_new(&worker->loop, &options, &worker->status, error, WORKER_PART_ERROR_SIZE);
+    return result == RESULT_OK || worker_part_blame("HTTP_LISTEN", error);
+}
 
 static bool make_redis(struct worker *worker, char error[WORKER_PART_ERROR_SIZE])
 {
-    static const char setting[] = "REDIS_URL: ";
     const struct config *config = &worker->config;
     if (text_empty(config->redis_url)) {
         log_warn("worker",
@@ -147,12 +177,9 @@ static bool make_redis(struct worker *worker, char error[WORKER_PART_ERROR_SIZE]
         .reconnect_max_us = REDIS_RECONNECT_MAX_US,
         .ca_file = text_empty(config->redis_ca_file) ? NULL : config->redis_ca_file,
     };
-    snprintf(error, WORKER_PART_ERROR_SIZE, "%s", setting);
-    enum result result = redis_client_new(&worker->loop, &options, &worker->redis,
-        error + strlen(setting), WORKER_PART_ERROR_SIZE - strlen(setting));
-    if (result == RESULT_OK)
-        error[0] = '\0';
-    return result == RESULT_OK;
+    enum result result =
+        redis_client_new(&worker->loop, &options, &worker->redis, error, WORKER_PART_ERROR_SIZE);
+    return result == RESULT_OK || worker_part_blame("REDIS_URL", error);
 }
 
 static bool make_parts(struct worker *worker, const char *flow, char error[WORKER_PART_ERROR_SIZE])
@@ -191,7 +218,7 @@ static bool build(struct worker *worker, const char *flow)
     start_signal(worker, &worker->sigterm, SIGTERM);
     start_signal(worker, &worker->sigint, SIGINT);
 
-    bool built = make_redis(worker, error);
+    bool built = make_status(worker, error) && make_redis(worker, error);
     if (built) {
         worker->link_memory =
             link_memory_new(&worker->loop, &(struct link_memory_options){

@@ -154,27 +154,19 @@ static bool replies_could_be_requests(const struct connect_part *connect)
     return reply_address_read(connect->addresses, NULL, &header, NULL, &address, &error);
 }
 
-/* Puts the setting in front of what is wrong with it. Always false. */
-static bool blame(const char *setting, char *error, size_t error_size)
-{
-    char reason[256];
-    snprintf(reason, sizeof reason, "%s", error);
-    snprintf(error, error_size, "%s: %s", setting, reason);
-    return false;
-}
-
-static bool make_rules(struct connect_part *connect, char *error, size_t error_size)
+static bool make_rules(struct connect_part *connect, char error[WORKER_PART_ERROR_SIZE])
 {
     const struct config *config = connect->part.options.config;
-    connect->redirects = redirect_rules_new(config->redirect_urls_allowed, error, error_size);
+    connect->redirects =
+        redirect_rules_new(config->redirect_urls_allowed, error, WORKER_PART_ERROR_SIZE);
     if (!connect->redirects)
-        return blame("REDIRECT_URLS_ALLOWED", error, error_size);
+        return worker_part_blame("REDIRECT_URLS_ALLOWED", error);
     connect->addresses = reply_address_rules_new(
-        config->connect_replies_topic, config->reply_topics_allowed, error, error_size);
+        config->connect_replies_topic, config->reply_topics_allowed, error, WORKER_PART_ERROR_SIZE);
     if (!connect->addresses)
-        return blame("REPLY_TOPICS_ALLOWED", error, error_size);
+        return worker_part_blame("REPLY_TOPICS_ALLOWED", error);
     if (replies_could_be_requests(connect)) {
-        snprintf(error, error_size,
+        snprintf(error, WORKER_PART_ERROR_SIZE,
             "REPLY_TOPICS_ALLOWED: it allows replies on CONNECT_REQUESTS_TOPIC, where they would "
             "be read as requests");
         return false;
@@ -256,7 +248,7 @@ static bool build(struct worker_part *part, char error[WORKER_PART_ERROR_SIZE])
 {
     struct connect_part *connect = (struct connect_part *)part;
     environments_init(&connect->environments);
-    if (!load_environments(connect, error) || !make_rules(connect, error, WORKER_PART_ERROR_SIZE) ||
+    if (!load_environments(connect, error) || !make_rules(connect, error) ||
         !make_publishers(connect, error))
         return false;
     make_stages(connect);

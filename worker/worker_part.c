@@ -73,6 +73,14 @@ void worker_part_free(struct worker_part *part)
 
 /* ---- building up ---- */
 
+bool worker_part_blame(const char *setting, char error[WORKER_PART_ERROR_SIZE])
+{
+    char reason[WORKER_PART_ERROR_SIZE / 2];
+    snprintf(reason, sizeof reason, "%.*s", (int)sizeof reason - 1, error);
+    snprintf(error, WORKER_PART_ERROR_SIZE, "%s: %s", setting, reason);
+    return false;
+}
+
 static bool make_intake(struct worker_part *part, char error[WORKER_PART_ERROR_SIZE])
 {
     const struct config *config = part->options.config;

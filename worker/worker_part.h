@@ -82,6 +82,9 @@ void worker_part_free(struct worker_part *part);
 unsigned worker_part_jobs(const struct worker_part *part);
 bool worker_part_joined(const struct worker_part *part); /* its consumer group */
 
+/* Puts the setting in front of what is wrong with it. Always false. */
+bool worker_part_blame(const char *setting, char error[WORKER_PART_ERROR_SIZE]);
+
 /* For the types. `context` of a flow's callbacks and of a client's on_fatal is the part. */
 void worker_part_drained(void *part);
 void worker_part_fatal(void *part, const char *reason);
