@@ -147,23 +147,16 @@ static const unsigned char *pass_text(struct event_scan *scan, const unsigned ch
 
 /* Strings that are read: keys, and the type's value. */
 
-static void begin_text(struct event_scan *scan)
-{
-    scan->text_size = 0;
-    scan->cut = false;
-}
-
+/* What does not fit is dropped: no word that matters is that long. */
 static void add_to_text(struct event_scan *scan, unsigned code)
 {
-    if (scan->text_size == EVENT_SCAN_TYPE_BYTES_MAX)
-        scan->cut = true;
-    else
+    if (scan->text_size < EVENT_SCAN_TYPE_BYTES_MAX)
         scan->text[scan->text_size++] = code >= ' ' && code < 0x7f ? (char)code : '?';
 }
 
 static bool text_is(const struct event_scan *scan, const char *name, size_t size)
 {
-    return !scan->cut && scan->text_size == size && memcmp(scan->text, name, size) == 0;
+    return scan->text_size == size && memcmp(scan->text, name, size) == 0;
 }
 
 static int hex_digit(unsigned char byte)
@@ -208,7 +201,7 @@ static void finish_text(struct event_scan *scan)
         scan->state = AT_COLON;
     } else {
         scan->typed = true;
-        scan->class = scan->cut ? EVENT_OTHER : class_of(scan->text, scan->text_size);
+        scan->class = class_of(scan->text, scan->text_size);
     }
 }
 
@@ -301,7 +294,7 @@ static void begin_value(struct event_scan *scan, unsigned char byte)
         if (byte != '"')
             scan->class = container || is_word_byte(byte) ? EVENT_OTHER : EVENT_UNREADABLE;
         else
-            begin_text(scan);
+            scan->text_size = 0;
     } else if (container && text_is(scan, "data", 4)) {
         scan->class = EVENT_DATA;
     } else if (container) {
@@ -325,7 +318,7 @@ static void take_structure(struct event_scan *scan, unsigned char byte)
     case AT_FIRST_KEY:
     case AT_KEY:
         if (byte == '"') {
-            begin_text(scan);
+            scan->text_size = 0;
             scan->state = IN_KEY;
         } else if (byte == '}' && scan->state == AT_FIRST_KEY) {
             scan->class = EVENT_OTHER;

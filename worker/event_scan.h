@@ -7,18 +7,18 @@
  * first telling key, wherever that stands: "type" by its value, or "data" with an array or object
  * in it, which no auth event has.
  *
- *   {"type":"sleep", …             EVENT_DATA        after 15 bytes
- *   {"data":[ …                    EVENT_DATA        after 9 bytes, whatever type follows 10 MB later
- *   {"type":"auth", …              EVENT_AUTH        auth_event.h reads it whole
- *   {"type":"s3_payload", …        EVENT_POINTER     event_pointer.h reads it whole
- *   {"type":"healthcheck", …       EVENT_OTHER       known or not, of no use to us; so is a type that
- *                                                    is no text, and an object without any
- *   [ …, "text", (cut off)         EVENT_UNREADABLE
+ *   {"type":"sleep", …          EVENT_DATA     after 15 bytes
+ *   {"data":[ …                 EVENT_DATA     after 9 bytes, whatever type follows 10 MB later
+ *   {"type":"auth", …           EVENT_AUTH     auth_event.h reads it whole
+ *   {"type":"s3_payload", …     EVENT_POINTER  event_pointer.h reads it whole
+ *   {"type":"healthcheck", …    EVENT_OTHER    known or not, of no use to us; so is a type that is
+ *                                              no text, and an object without any
+ *   [ …, "text", (cut off)      EVENT_UNREADABLE
  *
  * Blanks and a byte order mark in front are passed over. Escapes in keys and values are understood
  * ("\u0074ype" is "type"); of two types the first decides. It is no validator: of what it walks
- * over it knows where it ends (strings, brackets that match, at most EVENT_SCAN_DEPTH_MAX deep), not
- * whether all of it is JSON. What it calls AUTH or POINTER is therefore read again, strictly.
+ * over it knows where it ends (strings, brackets that match, EVENT_SCAN_DEPTH_MAX deep at most),
+ * not whether all of it is JSON. What it calls AUTH or POINTER is therefore read again, strictly.
  *
  * It allocates nothing and may be fed in pieces of any size, a single byte included; the verdict
  * does not depend on where they are cut.
@@ -55,7 +55,6 @@ struct event_scan { /* private */
         escape;    /* 0: none; 1: behind a backslash; 2 to 5: hex digits of \u to come, less 1 */
     uint16_t unit; /* of \uXXXX so far */
     bool typed;    /* text is the type's value */
-    bool cut;      /* text was longer */
     unsigned char text_size;
     char text[EVENT_SCAN_TYPE_BYTES_MAX +
               1]; /* a key, or the type's value; ? for what is not ASCII */

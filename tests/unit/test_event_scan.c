@@ -244,10 +244,12 @@ static void test_depth(void **state)
 static void test_long_types_and_keys(void **state)
 {
     static const char whole[] = "{\"type\":\"" FORTY "\"}", longer[] = "{\"type\":\"" FORTY "k\"}",
+                      lab[] = "{\"type\":\"lab_report." FORTY "\"}",
                       key[] = "{\"" FORTY FORTY "\":[1],\"type\":\"auth\"}";
     (void)state;
     assert_scanned(whole, strlen(whole), EVENT_OTHER, FORTY);
     assert_scanned(longer, strlen(longer), EVENT_OTHER, FORTY);
+    assert_scanned(lab, strlen(lab), EVENT_DATA, "lab_report.abcdefghijabcdefghijabcdefghi");
     assert_scanned(key, strlen(key), EVENT_AUTH, "auth");
 }
 
