@@ -382,6 +382,12 @@ void json_put_integer(struct json_writer *writer, const char *name, int64_t inte
     buf_append_integer(writer->buf, integer);
 }
 
+void json_put_number(struct json_writer *writer, const char *name, double number)
+{
+    begin_value(writer, name);
+    buf_append_number(writer->buf, number);
+}
+
 void json_put_boolean(struct json_writer *writer, const char *name, bool boolean)
 {
     begin_value(writer, name);

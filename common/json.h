@@ -94,6 +94,7 @@ void json_close_array(struct json_writer *writer);
 void json_put_text(struct json_writer *writer, const char *name, const char *text); /* NULL: null */
 void json_put_bytes(struct json_writer *writer, const char *name, const void *data, size_t size);
 void json_put_integer(struct json_writer *writer, const char *name, int64_t integer);
+void json_put_number(struct json_writer *writer, const char *name, double number); /* finite */
 void json_put_boolean(struct json_writer *writer, const char *name, bool boolean);
 void json_put_null(struct json_writer *writer, const char *name);
 void json_put_value(struct json_writer *writer, const char *name, const json_value *value);

@@ -106,6 +106,7 @@ static void test_writing(void **state)
     json_put_bytes(&writer, "bytes", "a\0b", 3);
     json_put_integer(&writer, "least", INT64_MIN);
     json_put_integer(&writer, "most", INT64_MAX);
+    json_put_number(&writer, "number", 1.5);
     json_put_boolean(&writer, "yes", true);
     json_put_boolean(&writer, "no", false);
     json_put_null(&writer, "null");
@@ -121,7 +122,7 @@ static void test_writing(void **state)
     json_close_object(&writer);
     assert_string_equal(buf_text(&buf),
         "{\"text\":\"x\",\"none\":null,\"bytes\":\"a\\u0000b\",\"least\":-9223372036854775808,"
-        "\"most\":9223372036854775807,\"yes\":true,\"no\":false,\"null\":null,"
+        "\"most\":9223372036854775807,\"number\":1.5,\"yes\":true,\"no\":false,\"null\":null,"
         "\"array\":[\"a\",{},[],0],\"last\":\"\"}");
     buf_release(&buf);
 }
