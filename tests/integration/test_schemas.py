@@ -1,7 +1,7 @@
 """The schemas, their examples, asyncapi.yaml, and what the worker's own code reads and writes.
 
 The published schemas are open; here closed copies of them, which allow no field and no code that they do not name, are
-held against what our encoders write. replay_schema is the decoder and the encoders in a program.
+held against what our encoders write. replay_schema and replay_event are the decoders and the encoders in programs.
 """
 
 import base64
@@ -20,7 +20,8 @@ from jsonschema import Draft7Validator, Draft202012Validator, RefResolver
 
 TREE = Path(__file__).resolve().parents[2]
 SCHEMAS = TREE / "schemas"
-NAMES = ["connect-request", "connect-reply", "connect-outcome", "dead-letter-headers"]
+NAMES = ["connect-request", "connect-reply", "connect-outcome", "dead-letter-headers", "terra-raw-event", "auth-event",
+         "connection-state"]
 ASYNCAPI_PARSER = "@asyncapi/parser@3.6.3"
 
 # What Terra knows of each call; anything else must not be sent.
@@ -32,6 +33,13 @@ WIDGET_FIELDS = {
 DIRECT_FIELDS = {
     "reference_id", "language", "auth_success_redirect_url", "auth_failure_redirect_url", "sdk_app",
 }
+
+# Examples with fields that their schema does not name.
+WITH_UNKNOWN_FIELDS = {"connect-request-unknown-fields", "terra-raw-event-auth-numbers-and-unknown-fields",
+                       "terra-raw-event-daily", "terra-raw-event-healthcheck"}
+
+# What a raw event is that is no auth event.
+OTHER_EVENTS = {"pointer": "pointer", "pointer-smallest": "pointer", "daily": "data", "healthcheck": "other"}
 
 # How many warnings the reply to an example carries; all others have none.
 WARNINGS = {"connect-request-unknown-fields": 2, "connect-request-unused-fields": 2}
@@ -59,10 +67,10 @@ def name_of(path):
 
 
 def close(node):
-    """Allows only what is named: fields, and where the values so far are given as examples of code or kind, those."""
+    """Allows only what is named: fields, and where the values so far are given as examples of a word, those."""
     for keyword in ("properties", "$defs"):
         for name, child in node.get(keyword, {}).items():
-            if name in ("code", "kind", "error-code") and "examples" in child:
+            if name in ("code", "kind", "status", "matched_by", "error-code") and "examples" in child:
                 child["enum"] = schema("connect-reply")["$defs"]["code"]["examples"] if "code" in name \
                     else child["examples"]
             close(child)
@@ -95,9 +103,8 @@ def assert_valid(value, name, closed=False):
     assert not faults, faults
 
 
-def replay(value, *arguments):
-    program = Path(os.environ["BUILD_BIN"]) / "replay_schema"
-    done = subprocess.run([program, *arguments], input=value, capture_output=True, timeout=60, check=False)
+def replay(value, *arguments, program="replay_schema"):
+    done = subprocess.run([Path(os.environ["BUILD_BIN"]) / program, *arguments], input=value, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return json.loads(done.stdout)
 
@@ -173,6 +180,37 @@ def test_limits_are_the_code_s():
         assert properties["reference_id"]["maxLength"] == identifier
 
 
+def test_event_limits_are_the_code_s():
+    event = schema("auth-event")["properties"]
+    connection = schema("connection-state")["properties"]
+    raw = schema("terra-raw-event")
+    identifier = defined("worker/event_text.h", "EVENT_ID_BYTES_MAX")
+    for name in ("user_id", "old_user_id", "reference_id", "widget_session_id", "flow_id"):
+        assert event[name]["maxLength"] == identifier
+    assert connection["user_id"]["maxLength"] == connection["reference_id"]["maxLength"] == identifier
+    assert raw["$defs"]["id"]["anyOf"][0]["maxLength"] == identifier
+    assert event["reason"]["maxLength"] == defined("worker/auth_event.h", "AUTH_EVENT_REASON_BYTES_MAX")
+    assert event["terra_status"]["maxLength"] == defined("worker/auth_event.h", "AUTH_EVENT_STATUS_BYTES_MAX")
+    provider = defined("worker/auth_event.h", "AUTH_EVENT_PROVIDER_BYTES_MAX")
+    assert event["provider"]["maxLength"] == connection["provider"]["maxLength"] == provider
+    for scopes in (event["scopes"], event["scopes_added"], event["scopes_removed"], connection["scopes"]):
+        assert scopes["maxItems"] == defined("worker/scope_set.h", "SCOPE_SET_MAX")
+        assert scopes["items"]["maxLength"] == defined("worker/scope_set.h", "SCOPE_BYTES_MAX")
+    assert f'nested at most {defined("worker/auth_event.h", "AUTH_EVENT_DEPTH_MAX")} deep' in raw["description"]
+
+
+def test_event_words_are_the_code_s():
+    source = (TREE / "worker/auth_event.c").read_text(encoding="utf-8")
+    event = schema("auth-event")["properties"]
+    assert event["kind"]["examples"] == re.findall(r'\[AUTH_EVENT_\w+\] = "(\w+)"', source)
+    types = re.findall(r'\{"(\w+)", AUTH_EVENT_\w+\}', source)
+    assert set(event["terra_type"]["examples"]) == set(types)
+    assert set(schema("terra-raw-event")["properties"]["type"]["examples"]) == {*types, "s3_payload"}
+    source = (TREE / "worker/connection_state.c").read_text(encoding="utf-8")
+    statuses = re.findall(r'\[CONNECTION_\w+\] = "(\w+)"', source)
+    assert schema("connection-state")["properties"]["status"]["examples"] == statuses[1:-1]
+
+
 def test_request_fields_are_the_decoder_s():
     source = (TREE / "worker/request_field.c").read_text(encoding="utf-8")
     known = re.findall(r'\[FIELD_\w+\] = \{"(\w+)"', source)
@@ -186,7 +224,7 @@ def test_request_fields_are_the_decoder_s():
 def test_example_is_valid(path):
     name = schema_name(path)
     assert_valid(load(path), name)
-    if path.stem != "connect-request-unknown-fields":
+    if path.stem not in WITH_UNKNOWN_FIELDS:
         assert_valid(load(path), name, closed=True)
     # Tools that know only draft 7, as AsyncAPI's do, read the schemas alike.
     validator(name, kind=Draft7Validator).validate(load(path))
@@ -300,6 +338,96 @@ def test_invalid_request_replayed(path):
     assert_records(seen, readable_reference_id(case.get("value")))
 
 
+def replay_event(value):
+    return replay(value, program="replay_event")
+
+
+def assert_event_records(seen):
+    """Everything that could be published of an auth event keeps to the closed schemas."""
+    for record in seen["records"]:
+        headers = record["headers"]
+        assert headers["ce_id"] == f"terra.events.raw/3/42/{record['kind']}"
+        assert headers["ce_dataschema"] == schema(record["kind"])["$id"]
+        if record["value"] is None:
+            continue
+        value = json.loads(record["value"])
+        assert_valid(value, record["kind"], closed=True)
+        if record["kind"] == "connection-state":
+            assert record["key"] == value["user_id"]
+        else:
+            assert record["key"] == (value["reference_id"] or value["user_id"] or value["old_user_id"])
+
+
+def values(seen, kind):
+    return [record["value"] and json.loads(record["value"]) for record in seen["records"] if record["kind"] == kind]
+
+
+@pytest.mark.parametrize("path", examples("terra-raw-event"), ids=name_of)
+def test_event_replayed(path):
+    seen = replay_event(path.read_bytes())
+    name = path.stem.removeprefix("terra-raw-event-")
+    if name in OTHER_EVENTS:
+        assert (seen["class"], seen["verdict"], seen["records"]) == (OTHER_EVENTS[name], "not_auth", [])
+        return
+    assert (seen["class"], seen["verdict"]) == ("auth", "read"), seen["error"]
+    assert_event_records(seen)
+    golden = load(SCHEMAS / f"examples/auth-event-{name}.json")
+    assert values(seen, "auth-event")[0] == golden
+    connections = values(seen, "connection-state")[: len(values(seen, "connection-state")) // 2]
+    if golden["kind"] == "connect_failed":
+        assert connections == []
+    elif golden["kind"] == "disconnected":
+        assert connections == [None]
+    else:
+        assert connections[0]["user_id"] == golden["user_id"] and connections[0]["scopes"] == golden["scopes"]
+        assert connections[0]["last_event"] == {"kind": golden["kind"], "at": golden["published_at"]}
+        assert connections[1:] == ([None] if golden["old_user_id"] else [])
+
+
+def test_every_auth_event_example_has_its_raw_event():
+    golden = {path.stem.removeprefix("auth-event-") for path in examples("auth-event")}
+    raw = {path.stem.removeprefix("terra-raw-event-") for path in examples("terra-raw-event")}
+    assert golden == (raw - OTHER_EVENTS.keys()) | {"matched"}
+    kinds = {load(path)["kind"] for path in examples("auth-event")}
+    assert kinds == set(schema("auth-event")["properties"]["kind"]["examples"])
+
+
+def test_event_of_a_known_link_replayed():
+    seen = replay_event((SCHEMAS / "examples/terra-raw-event-auth-error-session-only.json").read_bytes())
+    assert values(seen, "auth-event")[1] == load(SCHEMAS / "examples/auth-event-matched.json")
+
+
+def test_repeats_in_another_shape_are_the_same_event():
+    event = load(SCHEMAS / "examples/terra-raw-event-auth-success.json")
+    identity = replay_event(json.dumps(event).encode())["identity"]
+    other = {**event, "user": [{**event["user"], "active": "true", "last_webhook_update": "2026-11-19T00:00:00+00:00"}],
+             "message": "Connected", "version": "2022-03-16"}
+    assert replay_event(json.dumps(other).encode())["identity"] == identity
+    assert replay_event(json.dumps({**event, "status": "error"}).encode())["identity"] != identity
+
+
+@pytest.mark.parametrize("path", sorted((SCHEMAS / "examples/invalid-events").glob("*.json")), ids=name_of)
+def test_invalid_event_replayed(path):
+    case = load(path)
+    if "base64" in case:
+        value = base64.b64decode(case["base64"])
+    elif "text" in case:
+        value = case["text"].encode()
+    else:
+        value = json.dumps(case["value"]).encode()
+        assert cached_validator("terra-raw-event", False).is_valid(case["value"]) != case["schema_refuses"]
+    seen = replay_event(value)
+    assert seen["verdict"] == "bad" and seen["records"] == []
+    assert case["error"] in seen["error"]
+
+
+def test_event_size_limit_is_the_schema_s():
+    limit = int(re.search(r"At most (\d+) bytes", schema("terra-raw-event")["description"]).group(1))
+    event = b'{"type":"deauth","user":{"user_id":"x"}}'
+    assert replay_event(event + b" " * (limit - len(event)))["verdict"] == "read"
+    assert replay_event(event + b" " * (limit + 1 - len(event)))["verdict"] == "bad"
+
+
 def test_null_value_replayed():
     seen = replay(b"", "null")
     assert seen["error"]["code"] == "invalid_request"
@@ -367,24 +495,27 @@ def test_asyncapi_is_valid(asyncapi):
 
 def test_asyncapi_holds_the_schemas(asyncapi):
     messages = asyncapi["document"]["components"]["messages"]
-    held = {message["name"]: message.get("payload", message["headers"])["$id"] for message in messages.values()}
+    held = {message["name"]: (message.get("payload") or message["headers"]).get("$id") for message in messages.values()}
+    assert held.pop("connection-tombstone") is None
     assert held == {name.removesuffix("-headers"): schema(name)["$id"] for name in NAMES}
 
 
 def test_asyncapi_describes_the_topics(asyncapi):
     channels = asyncapi["document"]["channels"]
-    days = {channel["address"]: channel["bindings"]["kafka"]["topicConfiguration"]["retention.ms"] / 86400000
-            for channel in channels.values() if channel["address"]}
+    topics = {channel["address"]: channel["bindings"]["kafka"]["topicConfiguration"]
+              for channel in channels.values() if channel["address"]}
+    assert topics["terra.connections"] == {"cleanup.policy": ["compact"], "delete.retention.ms": 7 * 86400000}
+    days = {address: topic["retention.ms"] / 86400000 for address, topic in topics.items() if "retention.ms" in topic}
     assert days == {"terra.connect.requests": 1, "terra.connect.replies": 1 / 24, "terra.connect.outcomes": 90,
-                    "terra.dead-letters": 14}
+                    "terra.events.raw": 1, "terra.auth.events": 90, "terra.dead-letters": 14}
     used = [operation["channel"]["address"] for operation in asyncapi["document"]["operations"].values()]
-    assert set(used) == set(days)
+    assert set(used) == set(topics)
 
 
 def test_records_have_the_headers_of_asyncapi(asyncapi):
     messages = {message["name"]: message for message in asyncapi["document"]["components"]["messages"].values()}
-    seen = replay(b'{"reference_id":"u1"}')
-    for record in seen["records"]:
+    event = (SCHEMAS / "examples/terra-raw-event-auth-success.json").read_bytes()
+    for record in [*replay(b'{"reference_id":"u1"}')["records"], *replay_event(event)["records"]]:
         headers = {**messages[record["kind"]]["headers"], "additionalProperties": False}
         headers.pop("$id", None)
         Draft202012Validator(headers).validate(record["headers"])
