@@ -41,7 +41,8 @@ for name in "${names[@]}"; do
     failures=build/fuzz/failures/$name
     mkdir -p "$corpus" "$failures"
     "build/fuzz/bin/fuzz_$name" -max_total_time="$seconds" -timeout=10 -verbosity=0 -print_final_stats=1 \
-        -artifact_prefix="$failures/" "$corpus" schemas/examples schemas/examples/invalid 2>&1 |
+        -artifact_prefix="$failures/" "$corpus" \
+        schemas/examples schemas/examples/invalid schemas/examples/invalid-events 2>&1 |
         sed '/^###### Recommended/,/^###### End/d' || failed+=("$name")
 done
 if [ ${#failed[@]} -gt 0 ]; then
