@@ -280,11 +280,9 @@ void auth_event_identity(
     digest_end(digest, hex);
 }
 
-const char *auth_event_key(const struct auth_event *event, const struct auth_event_context *context)
+const char *auth_event_key(const struct auth_event *event)
 {
     if (event->reference_id)
         return event->reference_id;
-    if (context && !text_empty(context->offered_reference_id))
-        return context->offered_reference_id;
     return event->user_id ? event->user_id : event->old_user_id;
 }

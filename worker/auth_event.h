@@ -110,11 +110,10 @@ enum auth_event_match {
 
 /* What Terra does not say about the event. Texts belong to the caller. */
 struct auth_event_context {
-    const char *environment;          /* NULL: unknown */
-    const char *request_id;           /* NULL: the link did not come from us */
-    const char *offered_provider;     /* where exactly one was: stands in for a missing provider */
-    const char *offered_reference_id; /* stands in for a missing reference_id */
-    double seconds_since_link;        /* < 0: unknown */
+    const char *environment;      /* NULL: unknown */
+    const char *request_id;       /* NULL: the link did not come from us */
+    const char *offered_provider; /* where exactly one was: stands in for a missing provider */
+    double seconds_since_link;    /* < 0: unknown */
     enum auth_event_match matched_by;
     int64_t published_wall_us; /* the raw record's timestamp */
 };
@@ -134,10 +133,9 @@ void auth_event_encode(
 void auth_event_identity(
     const struct auth_event *event, const char *payload_reference, char hex[DIGEST_HEX_SIZE]);
 
-/* The key of its record: the reference_id (the event's, else the one offered), else the user_id,
- * else the old one; NULL: none of them is known. context may be NULL. */
-const char *auth_event_key(
-    const struct auth_event *event, const struct auth_event_context *context);
+/* The key of its record: the reference_id, else the user_id, else the old one; NULL: none of them
+ * is known. Only what Terra said: were it from memory, one event could have two keys. */
+const char *auth_event_key(const struct auth_event *event);
 
 /* The way back, for the connections flow. What a later version adds is passed over; an unknown kind
  * is NOT_AUTH. Sets all of *context but what was offered, which is in the event by then; its texts

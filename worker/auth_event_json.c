@@ -53,8 +53,7 @@ void auth_event_encode(
     json_put_text(&writer, "kind", auth_event_kind_name(event->kind));
     json_put_text(&writer, "user_id", event->user_id);
     json_put_text(&writer, "old_user_id", event->old_user_id);
-    json_put_text(
-        &writer, "reference_id", either(event->reference_id, context->offered_reference_id));
+    json_put_text(&writer, "reference_id", event->reference_id);
     json_put_text(&writer, "environment", context->environment);
     json_put_text(&writer, "provider", either(event->provider, context->offered_provider));
     json_put_text(&writer, "reason", event->reason);

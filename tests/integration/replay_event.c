@@ -31,7 +31,6 @@ static const struct auth_event_context matched = {
     .environment = "default",
     .request_id = "r1",
     .offered_provider = "OURA",
-    .offered_reference_id = "u1",
     .seconds_since_link = 41.5,
     .matched_by = AUTH_EVENT_MATCH_SESSION,
     .published_wall_us = PUBLISHED,
@@ -97,7 +96,7 @@ static void put_records(struct json_writer *writer, const struct auth_event *eve
     struct auth_event again;
     struct auth_event_context context_again;
     char error[AUTH_EVENT_ERROR_SIZE];
-    const char *key = auth_event_key(event, context);
+    const char *key = auth_event_key(event);
     buf_init(&value, AUTH_EVENT_JSON_BYTES_MAX);
     auth_event_encode(event, context, &value);
     put_record(writer, "auth-event", key, key, &value);

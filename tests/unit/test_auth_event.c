@@ -283,24 +283,18 @@ static void test_identity(void **state)
 static void test_keys(void **state)
 {
     static char user[] = "a", old[] = "b", reference[] = "r", flow[] = "f";
-    static const struct auth_event_context offered = {.offered_reference_id = "offered"},
-                                           nothing = {.offered_reference_id = ""};
     const struct {
         struct auth_event event;
-        const struct auth_event_context *context;
         const char *key;
     } rows[] = {
-        {{.reference_id = reference, .user_id = user}, &offered, "r"},
-        {{.reference_id = reference, .user_id = user}, NULL, "r"},
-        {{.user_id = user}, &offered, "offered"},
-        {{.user_id = user, .old_user_id = old}, NULL, "a"},
-        {{.user_id = user}, &nothing, "a"},
-        {{.old_user_id = old}, NULL, "b"},
-        {{.flow_id = flow}, NULL, NULL},
+        {{.reference_id = reference, .user_id = user}, "r"},
+        {{.user_id = user, .old_user_id = old}, "a"},
+        {{.old_user_id = old}, "b"},
+        {{.flow_id = flow}, NULL},
     };
     (void)state;
     for (size_t i = 0; i < ROWS(rows); i++)
-        assert_text(auth_event_key(&rows[i].event, rows[i].context), rows[i].key);
+        assert_text(auth_event_key(&rows[i].event), rows[i].key);
 }
 
 static void test_encoding(void **state)
@@ -314,7 +308,6 @@ static void test_encoding(void **state)
         .environment = "default",
         .request_id = "r1",
         .offered_provider = "GARMIN",
-        .offered_reference_id = "u1",
         .seconds_since_link = 0.25,
         .matched_by = AUTH_EVENT_MATCH_SESSION,
         .published_wall_us = PUBLISHED,
@@ -322,7 +315,7 @@ static void test_encoding(void **state)
     buf_init(&json, AUTH_EVENT_JSON_BYTES_MAX);
     auth_event_encode(&event, &context, &json);
     assert_string_equal(buf_text(&json),
-        "{\"kind\":\"connected\",\"user_id\":\"a\",\"old_user_id\":null,\"reference_id\":\"u1\","
+        "{\"kind\":\"connected\",\"user_id\":\"a\",\"old_user_id\":null,\"reference_id\":null,"
         "\"environment\":\"default\",\"provider\":\"OURA\",\"reason\":null,"
         "\"scopes\":[\"x\",\"y\"],\"scopes_added\":null,\"scopes_removed\":null,"
         "\"widget_session_id\":\"w\",\"flow_id\":null,\"occurred_at\":null,"
@@ -353,7 +346,6 @@ static void test_there_and_back(void **state)
     assert_int_equal(context.matched_by, AUTH_EVENT_MATCH_REFERENCE);
     assert_text(context.environment, "default");
     assert_text(context.request_id, "r1");
-    assert_null(context.offered_reference_id);
     buf_init(&again, AUTH_EVENT_JSON_BYTES_MAX);
     auth_event_encode(&event, &context, &again);
     assert_string_equal(buf_text(&again), json);
