@@ -510,13 +510,12 @@ static void start_on_loop(struct kafka_consumer *consumer)
     uv_timer_start(&consumer->poll_timer, on_poll_timer, POLL_INTERVAL_MS, POLL_INTERVAL_MS);
 }
 
-static bool subscribe(rd_kafka_t *handle, const struct kafka_consumer_options *options, char *error,
-    size_t error_size)
+static bool subscribe(rd_kafka_t *handle, const char *const *topics, size_t topic_count,
+    char *error, size_t error_size)
 {
-    rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)options->topic_count);
-    for (size_t i = 0; i < options->topic_count; i++)
-        rd_kafka_topic_partition_list_add(list, options->topics[i], RD_KAFKA_PARTITION_UA);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)topic_count);
+    for (size_t i = 0; i < topic_count; i++)
+        rd_kafka_topic_partition_list_add(list, topics[i], RD_KAFKA_PARTITION_UA);
     rd_kafka_resp_err_t code = rd_kafka_subscribe(handle, list);
     rd_kafka_topic_partition_list_destroy(list);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -539,7 +538,8 @@ enum result kafka_consumer_new(uv_loop_t *loop, const struct kafka_consumer_opti
     if (!handle)
         return RESULT_REJECT;
     rd_kafka_poll_set_consumer(handle);
-    if (!subscribe(handle, options, error, error_size)) {
+    if (options->topic_count > 0 &&
+        !subscribe(handle, options->topics, options->topic_count, error, error_size)) {
         rd_kafka_destroy(handle);
         return RESULT_REJECT;
     }
@@ -555,4 +555,11 @@ enum result kafka_consumer_new(uv_loop_t *loop, const struct kafka_consumer_opti
     start_on_loop(made);
     *consumer = made;
     return RESULT_OK;
+}
+
+enum result kafka_consumer_join(struct kafka_consumer *consumer, const char *const *topics,
+    size_t topic_count, char *error, size_t error_size)
+{
+    bool subscribed = subscribe(consumer->handle, topics, topic_count, error, error_size);
+    return subscribed ? RESULT_OK : RESULT_FATAL;
 }

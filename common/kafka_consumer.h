@@ -25,7 +25,8 @@
  * gone already (the session ended); storing is useless, letting go is still owed. When the consumer
  * closes, on_revoked comes for what was left and is to be let go likewise.
  *
- * Life cycle: kafka_consumer_new subscribes; kafka_consumer_close leaves the group (by the
+ * Life cycle: kafka_consumer_new subscribes, unless no topic is given: then
+ * kafka_consumer_join does, once; kafka_consumer_close leaves the group (by the
  * library's asynchronous close), commits what was stored, then on_closed comes and the consumer is
  * gone. Records not yet freed must be freed before on_closed can come.
  */
@@ -45,7 +46,7 @@ struct kafka_consumer_options {
     const struct kafka_property *properties; /* applied over the pinned ones; group.id among them */
     size_t property_count;
     const char *const *topics;
-    size_t topic_count;
+    size_t topic_count; /* 0: kafka_consumer_join names them later */
     unsigned records_per_turn;
 
     /* The record goes to the callee: kafka_record_free. */
@@ -63,6 +64,9 @@ struct kafka_consumer_options {
 /* RESULT_REJECT with a message for the operator in `error` when a property is refused. */
 enum result kafka_consumer_new(uv_loop_t *loop, const struct kafka_consumer_options *options,
     struct kafka_consumer **consumer, char *error, size_t error_size) MUST_CHECK;
+/* RESULT_FATAL with a reason when the library refuses to subscribe. */
+enum result kafka_consumer_join(struct kafka_consumer *consumer, const char *const *topics,
+    size_t topic_count, char *error, size_t error_size) MUST_CHECK;
 void kafka_consumer_close(struct kafka_consumer *consumer);
 
 void kafka_consumer_hold(struct kafka_consumer *consumer);

@@ -393,6 +393,8 @@ enum result config_load(struct config *config, const char *const *environ_, enum
     config->sources = memory_new(SETTING_COUNT * sizeof *config->sources);
     for (size_t row = 0; row < SETTING_COUNT; row++)
         load_setting(config, row, environ_, errors);
+    const char *key_file = environment_value(environ_, "TERRA_API_KEY_FILE");
+    config->terra_api_key_file = text_empty(key_file) ? NULL : memory_copy_text(key_file);
     load_others(config, environ_, errors, warnings);
     check_whole(config, need, errors);
     return errors->size > 0 ? RESULT_REJECT : RESULT_OK;
@@ -408,6 +410,7 @@ void config_release(struct config *config)
         free((char *)config->kafka_properties[i].name);
         free((char *)config->kafka_properties[i].value);
     }
+    free(config->terra_api_key_file);
     free(config->sources);
     *config = (struct config){0};
 }

@@ -49,6 +49,7 @@ struct config {
     char *event_payload_hosts_allowed;
     bool event_payload_allow_http;
     /* Terra */
+    char *terra_api_key_file; /* where terra_api_key was read from; NULL: no file */
     char *terra_dev_id, *terra_api_key, *terra_environment, *terra_environments_file;
     char *terra_base_url, *terra_widget_session_url, *terra_legacy_widget_url;
     char *terra_authenticate_user_url;

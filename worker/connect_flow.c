@@ -2,6 +2,7 @@
  * one that is answered; they stand here in the order in which a request meets them. */
 #include "worker/connect_flow.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include <utlist.h>
@@ -12,6 +13,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/metrics.h"
+#include "worker/connect_hold.h"
 #include "worker/connect_job.h"
 #include "worker/connect_outbox.h"
 #include "worker/connect_twins.h"
@@ -20,6 +22,9 @@ enum {
     TICK_MS = 20,     /* how exactly pauses and the deadlines of twins are kept */
     ATTEMPTS_FEW = 3, /* for answers that seldom pass later (500) */
 };
+
+/* When an environment has as many requests here as it may, some go within seconds. */
+#define CROWDED_RETRY_US (5 * CLOCK_US_PER_SECOND)
 
 static const struct backoff retry_backoff = {
     .base_us = 500 * CLOCK_US_PER_MS,
@@ -32,11 +37,12 @@ struct connect_flow {
     struct connect_job_lists jobs;
     struct connect_outbox *outbox;
     struct connect_twins *twins;
+    struct connect_hold *hold;
     bool draining;
-    uv_timer_t tick; /* runs while jobs pause or twins wait */
+    uv_timer_t tick; /* runs while jobs pause or are held, or twins wait */
     struct deferred_queue deferred;
     struct deferred drained;
-    struct metric *retries_total;
+    struct metric *retries_total, *crowded_total;
 };
 
 static void find_twin(struct connect_job *job);
@@ -196,8 +202,21 @@ static void find_twin(struct connect_job *job)
     connect_twins_join(job->flow->twins, job);
 }
 
+static void fail_crowded(struct connect_job *job)
+{
+    metric_add(job->flow->crowded_total, 1);
+    fail(job, CONNECT_RATE_LIMITED, CROWDED_RETRY_US,
+        "nobody is at fault: the worker has as many requests of this environment as it takes at "
+        "once; send it again later");
+}
+
 static void on_twin(struct connect_job *job)
 {
+    if (!connect_job_stay(&job->flow->jobs, job)) {
+        connect_twins_leave(job->flow->twins, job);
+        fail_crowded(job);
+        return;
+    }
     start_tick(job->flow);
 }
 
@@ -229,12 +248,26 @@ static void recall(struct connect_job *job)
 static void on_turn(
     struct admission_ticket *ticket, enum admission_verdict verdict, int64_t room_in_us);
 
+static void hold(struct connect_job *job)
+{
+    connect_hold_take(job->flow->hold, job);
+    start_tick(job->flow);
+}
+
 static void ask_for_turn(struct connect_job *job)
 {
     connect_job_set_state(&job->flow->jobs, job, CONNECT_WAITING);
     /* Late by its age or by its pause: the limit has nothing to do with it. */
     if (is_late(job)) {
         fail_late(job);
+        return;
+    }
+    if (!connect_job_stay(&job->flow->jobs, job)) {
+        fail_crowded(job);
+        return;
+    }
+    if (connect_hold_wanted(job->flow->hold, job)) {
+        hold(job);
         return;
     }
     job->since_us = clock_monotonic_us();
@@ -260,6 +293,11 @@ static void on_turn(
             room_in_us > CLOCK_US_PER_SECOND ? room_in_us : CLOCK_US_PER_SECOND,
             "nobody is at fault: the limit of calls to Terra has no room before this request's "
             "deadline; send it again later");
+        return;
+    }
+    if (connect_hold_wanted(job->flow->hold, job)) {
+        admission_done(job->flow->options.admission, ticket);
+        hold(job);
         return;
     }
     connect_job_set_state(&job->flow->jobs, job, CONNECT_CALLING);
@@ -310,12 +348,31 @@ static bool may_call_again(const struct connect_job *job)
            intake_place_state(&job->place) == INTAKE_PLACE_OURS;
 }
 
+/* True: the job goes on with another key, or waits for one; else the refusal is its outcome. */
+static bool outlives_refusal(struct connect_job *job, const struct terra_answer *answer)
+{
+    const struct environment *environment = job->request.environment;
+    bool replaced = job->call.key_generation != environment->key_generation;
+    if (!replaced && !environment->api_key_file)
+        return false;
+    if (!may_call_again(job)) {
+        abandon(job);
+    } else if (replaced) {
+        ask_for_turn(job);
+    } else {
+        connect_hold_take_refused(job->flow->hold, job, &answer->error);
+        start_tick(job->flow);
+    }
+    return true;
+}
+
 static void on_answer(struct terra_call *call, struct terra_answer *answer)
 {
     struct connect_job *job = call->context;
     struct connect_flow *flow = job->flow;
     job->calling_us += call->duration_us;
     admission_done(flow->options.admission, &job->admission_ticket);
+    terra_health_note(flow->options.health, call, job->digest, answer);
     switch (answer->verdict) {
     case TERRA_LINK:
         connect_job_take_link(job, &answer->link, false);
@@ -338,6 +395,9 @@ static void on_answer(struct terra_call *call, struct terra_answer *answer)
             abandon(job);
         return;
     case TERRA_CREDENTIALS:
+        if (outlives_refusal(job, answer))
+            return;
+        break;
     case TERRA_REJECT:
         break;
     }
@@ -362,7 +422,23 @@ static void keep(struct connect_job *job)
     reply_cache_keep(job->flow->options.reply_cache, &job->cache_ticket, job->digest, &job->link);
 }
 
-/* ---- pauses and the deadlines of twins ---- */
+/* ---- trouble begins or ends ---- */
+
+void connect_flow_review_trouble(struct connect_flow *flow)
+{
+    struct connect_job *job, *following;
+    DL_FOREACH_SAFE2(flow->jobs.lists[CONNECT_WAITING], job, following, next)
+    {
+        if (!connect_hold_wanted(flow->hold, job))
+            continue;
+        job->waiting_us += clock_monotonic_us() - job->since_us;
+        admission_withdraw(flow->options.admission, &job->admission_ticket);
+        hold(job);
+    }
+    connect_hold_review(flow->hold);
+}
+
+/* ---- pauses, holds and the deadlines of twins ---- */
 
 static void on_tick(uv_timer_t *timer)
 {
@@ -374,8 +450,10 @@ static void on_tick(uv_timer_t *timer)
         if (job->since_us <= now_us)
             ask_for_turn(job);
     }
+    connect_hold_review(flow->hold);
     connect_twins_end_late(flow->twins, now_us);
-    if (!flow->jobs.lists[CONNECT_PAUSING] && !flow->jobs.lists[CONNECT_TWIN])
+    if (!flow->jobs.lists[CONNECT_PAUSING] && !flow->jobs.lists[CONNECT_HOLDING] &&
+        !flow->jobs.lists[CONNECT_TWIN])
         uv_timer_stop(&flow->tick);
 }
 
@@ -452,7 +530,8 @@ struct connect_flow *connect_flow_new(uv_loop_t *loop, const struct connect_flow
 {
     struct connect_flow *flow = memory_new(sizeof *flow);
     flow->options = *options;
-    connect_job_lists_init(&flow->jobs);
+    bool shared = options->request_rules.environments->count > 1;
+    connect_job_lists_init(&flow->jobs, shared ? options->requests_in_flight_max / 2 : UINT_MAX);
     flow->outbox = connect_outbox_new(&(struct connect_outbox_options){
         .jobs = &flow->jobs,
         .publisher = options->publisher,
@@ -472,6 +551,14 @@ struct connect_flow *connect_flow_new(uv_loop_t *loop, const struct connect_flow
         .on_outcome = reply,
         .on_late = fail_late,
     });
+    flow->hold = connect_hold_new(&(struct connect_hold_options){
+        .jobs = &flow->jobs,
+        .health = options->health,
+        .on_over = ask_for_turn,
+        .on_end = conclude,
+    });
+    flow->crowded_total = metrics_counter("terra_connect_early_answers_total",
+        "code=\"rate_limited\"", "Requests answered with an error that was known without a call.");
     flow->retries_total = metrics_counter(
         "terra_connect_retries_total", NULL, "Calls to Terra that will be made again.");
     deferred_queue_init(&flow->deferred, loop);
@@ -498,6 +585,7 @@ void connect_flow_free(struct connect_flow *flow)
         return;
     connect_outbox_free(flow->outbox);
     connect_twins_free(flow->twins);
+    connect_hold_free(flow->hold);
     connect_job_lists_release(&flow->jobs);
     free(flow);
 }

@@ -1,13 +1,19 @@
 /*
  * connect_flow: the order of stages for a connect request. Begin reading here.
  *
- *   intake -> decode -> reply address -> twin? -> reply cache -> admission -> Terra -> reply cache
- *          -> reply -> outcome -> intake
+ *   intake -> decode -> reply address -> twin? -> reply cache -> known trouble? -> admission
+ *          -> Terra -> reply cache -> reply -> outcome -> intake
  *
  * The promise: every record is answered at least once or becomes a dead letter, and only then is
  * its offset stored. All successes of one request carry the same link. A person waits behind each
  * request, so a job is answered at its deadline at the latest, whatever the other stages do, save
  * that it must be persisted.
+ *
+ * While trouble with Terra or a credential is known, requests are held for a few seconds and then
+ * told so; they cost no call and no slot of the limit (connect_hold.h). Where there are several
+ * environments, the requests of one that wait or call are at most half of those that there may be:
+ * one more is told so at once, so that a flood or an outage of one environment leaves room for the
+ * others.
  *
  * A call worth repeating goes back to admission, so retries count against the limit too and keep
  * their place by first arrival. Jobs whose partition goes to another worker are let go unless their
@@ -31,6 +37,7 @@
 #include "worker/reply_address.h"
 #include "worker/reply_cache.h"
 #include "worker/terra_call.h"
+#include "worker/terra_health.h"
 
 struct connect_flow;
 
@@ -41,11 +48,13 @@ struct connect_flow_options {
     struct link_memory *link_memory; /* told of every link that a reply carries */
     struct admission *admission;
     struct terra_caller *terra;
+    struct terra_health *health;
     struct publisher *publisher;       /* for replies: somebody waits for each */
     struct publisher *batch_publisher; /* for outcomes and dead letters: nobody does */
 
     unsigned attempts_max;
-    const char *outcomes_topic; /* NULL: no outcomes are written */
+    unsigned requests_in_flight_max; /* as the intake has it */
+    const char *outcomes_topic;      /* NULL: no outcomes are written */
     const char *dead_letters_topic;
     const char *group_id;
     const char *source; /* ce_source */
@@ -66,6 +75,9 @@ void connect_flow_free(struct connect_flow *flow);
 void connect_flow_take(
     struct connect_flow *flow, struct kafka_record *record, struct intake_place place);
 void connect_flow_let_go_leaving(struct connect_flow *flow);
+
+/* terra_health tells of a change. */
+void connect_flow_review_trouble(struct connect_flow *flow);
 
 unsigned connect_flow_jobs(const struct connect_flow *flow);
 

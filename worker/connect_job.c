@@ -26,14 +26,17 @@ static const struct {
     [CONNECT_RECALLING] = {"recalling", "state=\"recalling\"",
         BIT(CONNECT_NEW) | BIT(CONNECT_ADDRESSING) | BIT(CONNECT_TWIN), true},
     [CONNECT_WAITING] = {"waiting", "state=\"waiting\"",
-        BIT(CONNECT_RECALLING) | BIT(CONNECT_CALLING) | BIT(CONNECT_PAUSING), false},
+        BIT(CONNECT_RECALLING) | BIT(CONNECT_CALLING) | BIT(CONNECT_PAUSING) | BIT(CONNECT_HOLDING),
+        false},
     [CONNECT_CALLING] = {"calling", "state=\"calling\"", BIT(CONNECT_WAITING), true},
     [CONNECT_PAUSING] = {"pausing", "state=\"pausing\"", BIT(CONNECT_CALLING), false},
+    [CONNECT_HOLDING] = {"holding", "state=\"holding\"",
+        BIT(CONNECT_WAITING) | BIT(CONNECT_CALLING), false},
     [CONNECT_KEEPING] = {"keeping", "state=\"keeping\"", BIT(CONNECT_CALLING), true},
     [CONNECT_REPLYING] = {"replying", "state=\"replying\"",
         BIT(CONNECT_NEW) | BIT(CONNECT_ADDRESSING) | BIT(CONNECT_TWIN) | BIT(CONNECT_RECALLING) |
-            BIT(CONNECT_WAITING) | BIT(CONNECT_CALLING) | BIT(CONNECT_KEEPING) |
-            BIT(CONNECT_REPLYING),
+            BIT(CONNECT_WAITING) | BIT(CONNECT_CALLING) | BIT(CONNECT_HOLDING) |
+            BIT(CONNECT_KEEPING) | BIT(CONNECT_REPLYING),
         true},
     [CONNECT_REPORTING] = {"reporting", "state=\"reporting\"", BIT(CONNECT_REPLYING), true},
     [CONNECT_BURYING] = {"burying", "state=\"burying\"", BIT(CONNECT_NEW) | BIT(CONNECT_REPLYING),
@@ -57,9 +60,9 @@ static void leave(struct connect_job_lists *lists, struct connect_job *job)
     metric_set(lists->gauges[job->state], --lists->counts[job->state]);
 }
 
-void connect_job_lists_init(struct connect_job_lists *lists)
+void connect_job_lists_init(struct connect_job_lists *lists, unsigned staying_max)
 {
-    *lists = (struct connect_job_lists){0};
+    *lists = (struct connect_job_lists){.staying_max = staying_max};
     for (unsigned state = 0; state < CONNECT_STATE_COUNT; state++)
         lists->gauges[state] = metrics_gauge(
             "terra_connect_jobs", states[state].label, "Connect requests by what they wait for.");
@@ -98,6 +101,8 @@ void connect_job_free(struct connect_job_lists *lists, struct connect_job *job)
 {
     leave(lists, job);
     lists->count--;
+    if (job->staying)
+        lists->staying[job->request.environment->index]--;
     assert(!job->leading && !job->leader && !job->twins);
     connect_request_release(&job->request);
     terra_link_release(&job->link);
@@ -155,4 +160,14 @@ void connect_job_set_times(struct connect_job *job)
 bool connect_job_has_begun(const struct connect_job *job)
 {
     return job->state == CONNECT_CALLING || job->state >= CONNECT_KEEPING;
+}
+
+bool connect_job_stay(struct connect_job_lists *lists, struct connect_job *job)
+{
+    unsigned *staying = &lists->staying[job->request.environment->index];
+    if (!job->staying && *staying < lists->staying_max) {
+        job->staying = true;
+        ++*staying;
+    }
+    return job->staying;
 }

@@ -36,6 +36,7 @@ enum connect_state {
     CONNECT_WAITING,    /* for a turn under the limit */
     CONNECT_CALLING,    /* Terra (ticket out) */
     CONNECT_PAUSING,    /* between two attempts */
+    CONNECT_HOLDING,    /* until known trouble with Terra or the credential is over */
     CONNECT_KEEPING,    /* the link goes into the reply cache (ticket out) */
     CONNECT_REPLYING,   /* the reply goes out (ticket out) */
     CONNECT_REPORTING,  /* the outcome goes out (ticket out) */
@@ -57,10 +58,13 @@ struct connect_job {
     int64_t requested_wall_us; /* the record's timestamp, or its arrival */
     int64_t arrived_us;        /* monotonic */
     int64_t deadline_us;       /* monotonic */
-    int64_t since_us;          /* monotonic: when it asked for its turn, or when its pause ends */
+    int64_t since_us;          /* monotonic: when it asked for its turn, or was held, or when its
+                                * pause ends */
     int64_t waiting_us;        /* all waits for a turn together */
     int64_t calling_us;        /* all calls together */
     unsigned attempts;         /* calls to Terra */
+    bool refused;              /* it is held because the key was refused to itself */
+    bool staying;              /* it counts among the requests of its environment that stay */
 
     /* what came of it */
     bool has_link;
@@ -93,13 +97,16 @@ struct connect_job_lists {
     struct connect_job *lists[CONNECT_STATE_COUNT];
     unsigned counts[CONNECT_STATE_COUNT];
     unsigned count;
+    /* Jobs that wait or call, by environment.index, and how many of one environment may. */
+    unsigned staying[ENVIRONMENTS_MAX];
+    unsigned staying_max;
     struct connect_job *spare; /* ended jobs whose memory the next ones take */
     struct metric *gauges[CONNECT_STATE_COUNT];
 };
 
 const char *connect_state_name(enum connect_state state);
 
-void connect_job_lists_init(struct connect_job_lists *lists);
+void connect_job_lists_init(struct connect_job_lists *lists, unsigned staying_max);
 void connect_job_lists_release(struct connect_job_lists *lists); /* no job may be left */
 
 /* The record and the place go to the job. */
@@ -112,6 +119,10 @@ void connect_job_set_state(
 bool connect_job_has_ticket_out(const struct connect_job *job);
 /* Its call has been made, or its answer is on its way out. */
 bool connect_job_has_begun(const struct connect_job *job);
+
+/* Takes one of the places that its environment has for jobs that wait or call; kept until the job
+ * ends. False when they are all taken: the job must not stay. */
+bool connect_job_stay(struct connect_job_lists *lists, struct connect_job *job);
 
 /* From the record and the decoded request: when it was asked, when it came, how long it is worth
  * an answer. */

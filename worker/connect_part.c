@@ -8,6 +8,7 @@
 #include "worker/config_value.h"
 #include "worker/connect_flow.h"
 #include "worker/environment.h"
+#include "worker/terra_health.h"
 #include "worker/worker_part.h"
 
 #define CONNECT_TIMEOUT_US (5 * CLOCK_US_PER_SECOND)
@@ -21,6 +22,7 @@ struct connect_part {
     struct reply_cache *reply_cache;
     struct admission *admission;
     struct terra_caller *terra;
+    struct terra_health *health;
     struct publisher *publisher;       /* replies, each at once */
     struct publisher *batch_publisher; /* outcomes and dead letters, in batches */
     struct connect_flow *flow;
@@ -31,6 +33,8 @@ struct connect_part {
 
 static void close_terra(struct connect_part *connect)
 {
+    if (connect->health && !connect->terra_closing)
+        terra_health_close(connect->health);
     if (connect->terra && !connect->terra_closing)
         terra_caller_close(connect->terra);
     connect->terra_closing = true;
@@ -72,6 +76,7 @@ static void free_built(struct worker_part *part)
     connect_flow_free(connect->flow);
     publisher_free(connect->publisher);
     publisher_free(connect->batch_publisher);
+    terra_health_free(connect->health);
     terra_caller_free(connect->terra);
     admission_free(connect->admission);
     reply_cache_free(connect->reply_cache);
@@ -82,9 +87,18 @@ static void free_built(struct worker_part *part)
 
 /* ---- running ---- */
 
+/* The credentials are tried before the group is joined. */
 static void start(struct worker_part *part)
 {
-    connect_flow_start(((struct connect_part *)part)->flow, part->intake);
+    struct connect_part *connect = (struct connect_part *)part;
+    connect_flow_start(connect->flow, part->intake);
+    terra_health_start(connect->health);
+}
+
+static void on_health_change(void *context)
+{
+    struct connect_part *connect = context;
+    connect_flow_review_trouble(connect->flow);
 }
 
 static void take(struct worker_part *part, struct kafka_record *record, struct intake_place place)
@@ -128,6 +142,8 @@ static bool load_environments(struct connect_part *connect, char error[ENVIRONME
         environments_add(&connect->environments, config->terra_environment, config->terra_dev_id,
             config->terra_api_key, &defaults, error) != RESULT_OK)
         return false;
+    if (!text_empty(config->terra_api_key_file))
+        environments_set_key_file(&connect->environments, 0, config->terra_api_key_file);
     if (text_empty(config->terra_environments_file))
         return true;
 
@@ -189,20 +205,9 @@ static bool make_publishers(struct connect_part *connect, char error[WORKER_PART
                &connect->part, gather, batches, batch_count, &connect->batch_publisher, error);
 }
 
-static void make_stages(struct connect_part *connect)
+static void make_terra(struct connect_part *connect)
 {
     const struct config *config = connect->part.options.config;
-    connect->reply_cache =
-        reply_cache_new(connect->part.options.loop, &(struct reply_cache_options){
-                                                        .redis = connect->part.options.redis,
-                                                        .key_prefix = config->redis_key_prefix,
-                                                        .keep_us = config->reply_cache_ttl_us,
-                                                    });
-    connect->admission = admission_new(connect->part.options.loop,
-        &(struct admission_options){
-            .environments = &connect->environments,
-            .calls_in_flight_max = (unsigned)config->terra_calls_in_flight_max,
-        });
     connect->terra = terra_caller_new(connect->part.options.loop,
         &(struct terra_caller_options){
             .environments = &connect->environments,
@@ -218,6 +223,32 @@ static void make_stages(struct connect_part *connect)
                     .http2 = config->terra_http2,
                 },
         });
+    connect->health =
+        terra_health_new(connect->part.options.loop, &(struct terra_health_options){
+                                                         .environments = &connect->environments,
+                                                         .terra = connect->terra,
+                                                         .read_file = config_value_read_file,
+                                                         .on_change = on_health_change,
+                                                         .on_admitted = worker_part_join,
+                                                         .context = connect,
+                                                     });
+}
+
+static void make_stages(struct connect_part *connect)
+{
+    const struct config *config = connect->part.options.config;
+    connect->reply_cache =
+        reply_cache_new(connect->part.options.loop, &(struct reply_cache_options){
+                                                        .redis = connect->part.options.redis,
+                                                        .key_prefix = config->redis_key_prefix,
+                                                        .keep_us = config->reply_cache_ttl_us,
+                                                    });
+    connect->admission = admission_new(connect->part.options.loop,
+        &(struct admission_options){
+            .environments = &connect->environments,
+            .calls_in_flight_max = (unsigned)config->terra_calls_in_flight_max,
+        });
+    make_terra(connect);
     connect->flow = connect_flow_new(connect->part.options.loop,
         &(struct connect_flow_options){
             .request_rules =
@@ -231,8 +262,10 @@ static void make_stages(struct connect_part *connect)
             .link_memory = connect->part.options.link_memory,
             .admission = connect->admission,
             .terra = connect->terra,
+            .health = connect->health,
             .publisher = connect->publisher,
             .batch_publisher = connect->batch_publisher,
+            .requests_in_flight_max = (unsigned)config->requests_in_flight_max,
             .attempts_max = (unsigned)config->terra_attempts_max,
             .outcomes_topic =
                 text_empty(config->connect_outcomes_topic) ? NULL : config->connect_outcomes_topic,

@@ -11,6 +11,7 @@
 #define DEFAULTS_BYTES_MAX (256 * 1024)
 #define CREDENTIAL_BYTES_MAX 512
 #define BURST_MAX 1000000
+#define USER_INFO_PATH "/v2/userInfo"
 
 static const struct json_limits file_limits = {
     .bytes_max = FILE_BYTES_MAX, .depth_max = 8, .values_max = 20000};
@@ -112,6 +113,8 @@ static void set_urls(struct environment *environment, const struct definition *d
         else
             environment->urls[i] = memory_copy_text(defaults->urls[i]);
     }
+    const char *base = definition->base_url ? definition->base_url : defaults->base_url;
+    environment->user_info_url = join_url(base, USER_INFO_PATH);
 }
 
 /* NULL when it is too large. */
@@ -206,6 +209,7 @@ void environments_release(struct environments *environments)
         free(environment->api_key_file);
         for (int endpoint = 0; endpoint < TERRA_ENDPOINT_COUNT; endpoint++)
             free(environment->urls[endpoint]);
+        free(environment->user_info_url);
         json_free(environment->request_defaults);
     }
     free(environments->items);
@@ -226,6 +230,19 @@ enum result environments_add(struct environments *environments, const char *name
     return add(environments, &definition, defaults, error);
 }
 
+void environments_set_key_file(
+    struct environments *environments, unsigned index, const char *api_key_file)
+{
+    struct environment *environment = &environments->items[index];
+    free(environment->api_key_file);
+    environment->api_key_file = memory_copy_text(api_key_file);
+}
+
+const char *environments_key_fault(const char *api_key)
+{
+    return credential_fault(api_key);
+}
+
 enum result environments_set_key(struct environments *environments, unsigned index,
     const char *api_key, char error[ENVIRONMENT_ERROR_SIZE])
 {
@@ -235,6 +252,7 @@ enum result environments_set_key(struct environments *environments, unsigned ind
         return reject(error, environment->name, "the new api_key", fault);
     forget_key(environment->api_key);
     environment->api_key = memory_copy_text(api_key);
+    environment->key_generation++;
     return RESULT_OK;
 }
 

@@ -44,11 +44,14 @@ struct environment {
     unsigned index; /* its place in the list */
     char *name;
     char *dev_id;
-    char *api_key;      /* secret */
+    char *api_key; /* secret */
+    unsigned
+        key_generation; /* counts the keys it has had, from 0; the same key is the same number */
     char *api_key_file; /* where api_key was read from; NULL: given directly */
     struct rate rate;
     int64_t burst;
     char *urls[TERRA_ENDPOINT_COUNT];
+    char *user_info_url;          /* GET …/v2/userInfo: by which a credential is tried */
     json_value *request_defaults; /* fields of a connect request; NULL: none */
 };
 
@@ -86,8 +89,13 @@ enum result environments_add_json(struct environments *environments, const void 
     const struct environment_defaults *defaults, environment_read_file *read_file,
     char error[ENVIRONMENT_ERROR_SIZE]) MUST_CHECK;
 
-/* A new key for the environment at that index; the old one is wiped, so
- * nobody may hold on to it. */
+/* Where the key of the environment at that index was read from. */
+void environments_set_key_file(
+    struct environments *environments, unsigned index, const char *api_key_file);
+/* NULL: this can be a key; else what is wrong with it, in words that hold nothing of it. */
+const char *environments_key_fault(const char *api_key);
+/* A new key for the environment at that index, and a new key_generation; the old one is wiped, so
+ * nobody may hold on to it. With RESULT_REJECT the old one stays. */
 enum result environments_set_key(struct environments *environments, unsigned index,
     const char *api_key, char error[ENVIRONMENT_ERROR_SIZE]) MUST_CHECK;
 

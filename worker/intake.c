@@ -217,8 +217,6 @@ enum result intake_new(uv_loop_t *loop, const struct intake_options *options,
     const struct kafka_consumer_options consumer_options = {
         .properties = options->properties,
         .property_count = options->property_count,
-        .topics = &options->topic,
-        .topic_count = 1,
         .records_per_turn = RECORDS_PER_TURN,
         .on_record = on_record,
         .on_assigned = on_assigned,
@@ -245,6 +243,11 @@ enum result intake_new(uv_loop_t *loop, const struct intake_options *options,
         "Requests taken from Kafka and not yet answered.");
     *intake = made;
     return RESULT_OK;
+}
+
+enum result intake_join(struct intake *intake, char *error, size_t error_size)
+{
+    return kafka_consumer_join(intake->consumer, &intake->options.topic, 1, error, error_size);
 }
 
 void intake_stop(struct intake *intake)

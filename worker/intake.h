@@ -16,7 +16,7 @@
  * have no place out, or revoke_timeout_us has passed, they are let go and their places become
  * INTAKE_PLACE_GONE. A place that is finished after that stores nothing.
  *
- * Life cycle: intake_new joins the group; intake_stop takes no more records in but stays a member;
+ * Life cycle: intake_new; intake_join joins the group; intake_stop takes no more records in but stays a member;
  * intake_close, when no place is out, leaves the group, then on_closed; intake_free.
  */
 #ifndef WORKER_INTAKE_H
@@ -60,6 +60,7 @@ struct intake_options {
 
 enum result intake_new(uv_loop_t *loop, const struct intake_options *options,
     struct intake **intake, char *error, size_t error_size) MUST_CHECK;
+enum result intake_join(struct intake *intake, char *error, size_t error_size) MUST_CHECK;
 void intake_stop(struct intake *intake);
 void intake_close(struct intake *intake);
 void intake_free(struct intake *intake); /* after on_closed and with no place out */

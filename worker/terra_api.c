@@ -2,6 +2,7 @@
 #include "worker/terra_api.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <strings.h>
 
 #include "common/clock.h"
@@ -385,4 +386,39 @@ void terra_api_judge(enum terra_endpoint endpoint, const struct http_response *r
 void terra_answer_release(struct terra_answer *answer)
 {
     terra_link_release(&answer->link);
+}
+
+/* The neutral GET. */
+
+void terra_api_encode_probe(const struct environment *environment, uint64_t random, struct buf *url)
+{
+    buf_printf(
+        url, "%s?reference_id=terra-connect-probe-%016" PRIx64, environment->user_info_url, random);
+}
+
+enum terra_probe_verdict terra_api_judge_probe(
+    const struct http_response *response, struct connect_error *error)
+{
+    static const struct terra_response_headers no_headers;
+    struct terra_answer answer;
+    /* Its errors look like those of the other v2 endpoint. */
+    terra_api_judge(TERRA_AUTHENTICATE_USER, response, &no_headers, 0, 0, &answer);
+    enum terra_verdict verdict = answer.verdict;
+    *error = answer.error;
+    terra_answer_release(&answer);
+    switch (verdict) {
+    case TERRA_CREDENTIALS:
+        return TERRA_PROBE_REFUSED;
+    case TERRA_RETRY:
+    case TERRA_RETRY_FEW:
+        return error->code == CONNECT_RATE_LIMITED ? TERRA_PROBE_UNCLEAR : TERRA_PROBE_FAILED;
+    case TERRA_OTHER_ENDPOINT:
+        return TERRA_PROBE_UNCLEAR;
+    case TERRA_REJECT:
+        /* Not served (3xx, 405, 410): the credential may not have been looked at. */
+        return error->code == CONNECT_ENDPOINT_RETIRED ? TERRA_PROBE_UNCLEAR : TERRA_PROBE_ACCEPTED;
+    case TERRA_LINK:
+        break;
+    }
+    return TERRA_PROBE_ACCEPTED;
 }

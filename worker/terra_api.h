@@ -86,4 +86,25 @@ void terra_api_judge(enum terra_endpoint endpoint, const struct http_response *r
     struct terra_answer *answer);
 void terra_answer_release(struct terra_answer *answer);
 
+/*
+ * The neutral GET, by which a credential and Terra itself are tried: GET …/v2/userInfo with a
+ * reference id that nobody has. It needs both headers, changes nothing, spends no user, and its
+ * answer (404, or an empty array) tells nothing about anybody, which the list of subscriptions
+ * would; hosts that ignored that list's paging have answered with all users at once.
+ */
+enum terra_probe_verdict {
+    TERRA_PROBE_ACCEPTED, /* Terra answers, and the credential is good */
+    TERRA_PROBE_UNCLEAR,  /* Terra answers, and says nothing about the credential (429, 3xx) */
+    TERRA_PROBE_REFUSED,  /* the credential is refused */
+    TERRA_PROBE_FAILED,   /* Terra cannot be reached, or does not work */
+    TERRA_PROBE_VERDICT_COUNT
+};
+
+/* The URL, appended; random: so that no id is asked for twice. */
+void terra_api_encode_probe(
+    const struct environment *environment, uint64_t random, struct buf *url);
+/* error: why, in the words of a reply, unless accepted. */
+enum terra_probe_verdict terra_api_judge_probe(
+    const struct http_response *response, struct connect_error *error);
+
 #endif

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "common/backoff.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/memory.h"
@@ -14,9 +15,14 @@
 /* An attempt that has less time than this left is given this much: zero would mean "for ever". */
 #define ATTEMPT_MIN_US (10 * CLOCK_US_PER_MS)
 
+/* Within this Terra answers when it is well; a shorter attempt that fails says nothing. */
+#define TELLING_US (5 * CLOCK_US_PER_SECOND)
+#define PROBE_TIMEOUT_US (3 * CLOCK_US_PER_SECOND)
+
 /* What goes with one environment's calls. */
 struct caller_environment {
-    struct http_headers *headers;
+    struct http_headers *headers; /* with the key of that generation */
+    unsigned key_generation;
     enum terra_endpoint widget; /* what served the last widget session */
     int64_t widget_until_us;    /* monotonic; the memory is void after it */
 };
@@ -27,6 +33,35 @@ struct terra_caller {
     struct caller_environment *environments; /* by environment.index */
     struct metric *calls_total[TERRA_ENDPOINT_COUNT], *seconds;
 };
+
+/* ---- credentials ---- */
+
+static struct http_headers *make_headers(const struct environment *environment)
+{
+    /* Names exactly so: title-cased ones were once blamed for refusals. */
+    const struct http_header headers[] = {
+        {"dev-id", environment->dev_id},
+        {"x-api-key", environment->api_key},
+        {"Content-Type", "application/json"},
+        {"Accept", "application/json"},
+    };
+    return http_headers_new(headers, sizeof headers / sizeof headers[0]);
+}
+
+/* A reference to the headers with the key that the environment has now. */
+static struct http_headers *share_headers(
+    struct terra_caller *caller, const struct environment *environment)
+{
+    struct caller_environment *known = &caller->environments[environment->index];
+    if (known->key_generation != environment->key_generation) {
+        http_headers_free(known->headers);
+        known->headers = make_headers(environment);
+        known->key_generation = environment->key_generation;
+    }
+    return http_headers_share(known->headers);
+}
+
+/* ---- which of the widget endpoints ---- */
 
 static unsigned bit(enum terra_endpoint endpoint)
 {
@@ -72,6 +107,8 @@ static void remember_widget(struct terra_call *call, const struct terra_answer *
     }
 }
 
+/* ---- a call ---- */
+
 static void log_refusal(
     const struct terra_call *call, const struct terra_answer *answer, const char *deprecation)
 {
@@ -84,6 +121,12 @@ static void log_refusal(
         LOG_TEXT("reason", answer->error.message),
         LOG_TEXT("terra_trace_id", answer->trace_id[0] ? answer->trace_id : NULL),
         LOG_TEXT("deprecation", deprecation));
+}
+
+static bool had_time(const struct terra_call *call)
+{
+    return call->http.timeout_us >= TELLING_US ||
+           call->http.timeout_us >= call->caller->options.attempt_timeout_us;
 }
 
 static void on_http_done(struct http_call *http, const struct http_response *response)
@@ -106,6 +149,9 @@ static void on_http_done(struct http_call *http, const struct http_response *res
         call->endpoints_gone |= bit(call->endpoint);
     if (answer.verdict != TERRA_LINK)
         log_refusal(call, &answer, headers.deprecation);
+    call->telling = response->outcome != HTTP_CANCELLED &&
+                    (response->outcome != HTTP_TIMEOUT || had_time(call));
+    http_headers_free(call->headers);
     buf_release(&call->url);
     buf_release(&call->body);
     call->on_answer(call, &answer);
@@ -123,6 +169,8 @@ void terra_call_start(struct terra_caller *caller, struct terra_call *call,
 
     call->caller = caller;
     call->environment = request->environment;
+    call->key_generation = request->environment->key_generation;
+    call->headers = share_headers(caller, request->environment);
     call->endpoint = request->provider ? TERRA_AUTHENTICATE_USER : choose_widget(caller, call);
     buf_init(&call->url, URL_MAX);
     buf_init(&call->body, REQUEST_BYTES_MAX);
@@ -131,7 +179,7 @@ void terra_call_start(struct terra_caller *caller, struct terra_call *call,
     call->http = (struct http_call){
         .method = HTTP_POST,
         .url = buf_text(&call->url),
-        .headers = caller->environments[call->environment->index].headers,
+        .headers = call->headers,
         .body = buf_text(&call->body),
         .body_size = call->body.size,
         .timeout_us = timeout_us,
@@ -142,6 +190,40 @@ void terra_call_start(struct terra_caller *caller, struct terra_call *call,
     metric_add(caller->calls_total[call->endpoint], 1);
     http_client_start(caller->http, &call->http);
 }
+
+/* ---- the neutral GET ---- */
+
+static void on_probe_done(struct http_call *http, const struct http_response *response)
+{
+    struct terra_probe *probe = http->context;
+    struct connect_error error;
+    enum terra_probe_verdict verdict = terra_api_judge_probe(response, &error);
+    http_headers_free(probe->headers);
+    buf_release(&probe->url);
+    probe->on_answer(probe, verdict, &error);
+}
+
+void terra_probe_start(
+    struct terra_caller *caller, struct terra_probe *probe, const struct environment *environment)
+{
+    int64_t timeout_us = caller->options.attempt_timeout_us;
+    probe->key_generation = environment->key_generation;
+    probe->headers = share_headers(caller, environment);
+    buf_init(&probe->url, URL_MAX);
+    terra_api_encode_probe(environment, backoff_random(), &probe->url);
+    probe->http = (struct http_call){
+        .method = HTTP_GET,
+        .url = buf_text(&probe->url),
+        .headers = probe->headers,
+        .timeout_us = timeout_us < PROBE_TIMEOUT_US ? timeout_us : PROBE_TIMEOUT_US,
+        .response_bytes_max = TERRA_ANSWER_BYTES_MAX,
+        .on_done = on_probe_done,
+        .context = probe,
+    };
+    http_client_start(caller->http, &probe->http);
+}
+
+/* ---- life cycle ---- */
 
 static void register_metrics(struct terra_caller *caller)
 {
@@ -166,15 +248,8 @@ struct terra_caller *terra_caller_new(uv_loop_t *loop, const struct terra_caller
     caller->environments = memory_new(options->environments->count * sizeof *caller->environments);
     for (size_t i = 0; i < options->environments->count; i++) {
         const struct environment *environment = &options->environments->items[i];
-        /* Names exactly so: title-cased ones were once blamed for refusals. */
-        const struct http_header headers[] = {
-            {"dev-id", environment->dev_id},
-            {"x-api-key", environment->api_key},
-            {"Content-Type", "application/json"},
-            {"Accept", "application/json"},
-        };
-        caller->environments[i].headers =
-            http_headers_new(headers, sizeof headers / sizeof headers[0]);
+        caller->environments[i].headers = make_headers(environment);
+        caller->environments[i].key_generation = environment->key_generation;
     }
     register_metrics(caller);
     return caller;

@@ -6,6 +6,9 @@
  * endpoint is asked first; what worked is remembered per environment for ten minutes, then the
  * current one is asked again: Terra moves accounts from the older endpoint to the newer one.
  *
+ * A call carries the key that its environment has when it starts; keys may be replaced meanwhile
+ * (environments_set_key), and each call says which it carried.
+ *
  * An attempt is one HTTP call, never more: repeating, waiting for a turn, and trying the other
  * endpoint after TERRA_OTHER_ENDPOINT are the flow's business, since each of them is a call under
  * the limit.
@@ -40,14 +43,34 @@ struct terra_call {
      * for a new request. */
     unsigned endpoints_gone;
     int64_t duration_us; /* of the last attempt */
+    const struct environment *environment;
+    unsigned key_generation; /* which of the environment's keys the last attempt carried */
+    /* The last attempt's failure says something about Terra: it was not given up by us, and had
+     * the time in which Terra answers when it is well. */
+    bool telling;
 
     /* private */
     struct terra_caller *caller;
-    const struct environment *environment;
     enum terra_endpoint endpoint;
     struct http_call http;
+    struct http_headers *headers;
     struct buf url, body;
     int64_t called_wall_us;
+};
+
+/* One neutral GET (terra_api.h). It is no call under the limit: the asker sees to it that they are
+ * few. */
+struct terra_probe {
+    /* error: why, unless accepted. */
+    void (*on_answer)(struct terra_probe *probe, enum terra_probe_verdict verdict,
+        const struct connect_error *error);
+    void *context;
+    unsigned key_generation; /* which of the environment's keys it carries */
+
+    /* private */
+    struct http_call http;
+    struct http_headers *headers;
+    struct buf url;
 };
 
 struct terra_caller *terra_caller_new(uv_loop_t *loop, const struct terra_caller_options *options);
@@ -61,5 +84,9 @@ void terra_call_start(struct terra_caller *caller, struct terra_call *call,
 /* After TERRA_OTHER_ENDPOINT: is there one that has not answered so to this request? */
 bool terra_call_has_other_endpoint(
     const struct terra_caller *caller, const struct terra_call *call);
+
+/* Exactly one on_answer, as with a call. It ends after attempt_timeout_us or three seconds. */
+void terra_probe_start(
+    struct terra_caller *caller, struct terra_probe *probe, const struct environment *environment);
 
 #endif

@@ -22,6 +22,18 @@ static void on_leaving(void *context)
     part->type->let_go_leaving(part);
 }
 
+void worker_part_join(void *context)
+{
+    struct worker_part *part = context;
+    char error[256];
+    if (part->stopping)
+        return;
+    log_info("worker", "joining the group", LOG_TEXT("flow", part->type->flow),
+        LOG_TEXT("group", part->group_id), LOG_TEXT("topic", part->intake_options.topic));
+    if (intake_join(part->intake, error, sizeof error) != RESULT_OK)
+        worker_part_fatal(part, error);
+}
+
 void worker_part_fatal(void *context, const char *reason)
 {
     struct worker_part *part = context;
@@ -51,6 +63,7 @@ void worker_part_drained(void *context)
 
 void worker_part_stop(struct worker_part *part)
 {
+    part->stopping = true;
     if (!part->intake) {
         close_rest(part);
         return;
@@ -108,11 +121,8 @@ struct worker_part *worker_part_new(const struct worker_part_type *type,
     snprintf(part->group_id, sizeof part->group_id, "%s%s", options->config->kafka_group_id,
         type->group_suffix);
     snprintf(part->source, sizeof part->source, "/terra-connect/%s", part->group_id);
-    if (type->build(part, error) && make_intake(part, error)) {
+    if (type->build(part, error) && make_intake(part, error))
         type->start(part);
-        log_info("worker", "flow started", LOG_TEXT("flow", type->flow),
-            LOG_TEXT("group", part->group_id), LOG_TEXT("topic", part->intake_options.topic));
-    }
     return part;
 }
 

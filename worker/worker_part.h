@@ -34,7 +34,7 @@ struct worker_part_type {
     /* Makes the stages and the flow, and says in part->intake_options which topic is read and how
      * many records are in flight at most. False with the reason, for the operator. */
     bool (*build)(struct worker_part *part, char error[WORKER_PART_ERROR_SIZE]);
-    /* The group is being joined: part->intake is there. */
+    /* part->intake is there: starts the flow and, now or later, calls worker_part_join. */
     void (*start)(struct worker_part *part);
     void (*take)(struct worker_part *part, struct kafka_record *record, struct intake_place place);
     void (*let_go_leaving)(struct worker_part *part);
@@ -69,6 +69,7 @@ struct worker_part {
     char source[288]; /* ce_source */
     struct intake_options intake_options;
     struct intake *intake; /* NULL: not built */
+    bool stopping;
 };
 
 /* Never NULL. *error stays "" or says, for the operator, why the part was not built. */
@@ -87,6 +88,7 @@ bool worker_part_blame(const char *setting, char error[WORKER_PART_ERROR_SIZE]);
 
 /* For the types. `context` of a flow's callbacks and of a client's on_fatal is the part. */
 void worker_part_drained(void *part);
+void worker_part_join(void *part);
 void worker_part_fatal(void *part, const char *reason);
 /* `preferred` ends with a NULL name and may be NULL. */
 bool worker_part_make_publisher(struct worker_part *part, const struct kafka_property *preferred,

@@ -68,7 +68,8 @@ def test_retries_count_against_the_limit(flow):
         flow.sandbox.add_fault(status=503, reference_id_prefix=user)
     places = flow.send_all([{"reference_id": user} for user in users])
     assert all(flow.reply(place).json["attempts"] == 2 for place in places)
-    counts = flow.sandbox.call_counts()
+    # Without the neutral GET by which a row of failures is looked into.
+    counts = flow.sandbox.call_counts(endpoint="widget_session")
     assert counts["count"] == 60 and counts["busiest_second"] <= RATE + BURST
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from support.connect import ConnectFlow, is_link, new_id
 from support.topics import committed_offsets
-from local_process import eventually
+from local_process import eventually, free_port
 
 EXIT_AT_ONCE = 1
 
@@ -137,7 +137,8 @@ def test_sigterm_before_the_group_is_joined(flow):
 
 
 def test_sigterm_without_any_broker(start_worker):
-    worker = start_worker({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "TERRA_DEV_ID": "dev", "TERRA_API_KEY": "a-key-1"})
+    worker = start_worker({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9", "TERRA_DEV_ID": "dev", "TERRA_API_KEY": "a-key-1",
+        "TERRA_BASE_URL": f"http://127.0.0.1:{free_port()}/api"})
     worker.wait_for_log("started")
     worker.sigterm()
     worker.expect_exit(0, timeout=15)

@@ -53,6 +53,7 @@ static void adds_the_default_environment(void **state)
         "https://access.tryterra.co/api/v2/auth/generateWidgetSession");
     assert_string_equal(environment->urls[TERRA_AUTHENTICATE_USER],
         "https://access.tryterra.co/api/v2/auth/authenticateUser");
+    assert_string_equal(environment->user_info_url, "https://access.tryterra.co/api/v2/userInfo");
     environments_release(&environments);
     assert_int_equal(environments.count, 0);
 }
@@ -363,6 +364,12 @@ static void replaces_a_key(void **state)
         "environment \"e\": the new api_key holds a blank, a control character or a character "
         "outside ASCII");
     assert_string_equal(environment->api_key, "new-key");
+    assert_int_equal(environment->key_generation, 1);
+    assert_null(environments_key_fault("new-key"));
+    assert_non_null(environments_key_fault("new key"));
+    environments_set_key_file(&environments, 0, "/a");
+    environments_set_key_file(&environments, 0, "/run/secrets/key");
+    assert_string_equal(environment->api_key_file, "/run/secrets/key");
     environments_release(&environments);
 }
 

@@ -536,6 +536,67 @@ static void test_a_direct_call(void **state)
         TERRA_AUTHENTICATE_USER, &request, "https://terra.example/x?y=z&resource=A%26B%20C", body);
 }
 
+/* The neutral GET. */
+
+static void test_probe_verdicts(void **state)
+{
+    (void)state;
+    static const struct {
+        enum http_outcome outcome;
+        int status;
+        const char *body;
+        enum terra_probe_verdict verdict;
+    } rows[] = {
+        {HTTP_ANSWERED, 200, "[]", TERRA_PROBE_ACCEPTED},
+        {HTTP_ANSWERED, 200, "{\"users\":[]}", TERRA_PROBE_ACCEPTED},
+        {HTTP_ANSWERED, 200, "{\"status\":\"error\"}", TERRA_PROBE_ACCEPTED},
+        {HTTP_ANSWERED, 404, "{\"title\":\"not found\"}", TERRA_PROBE_ACCEPTED},
+        {HTTP_ANSWERED, 400, "", TERRA_PROBE_ACCEPTED},
+        {HTTP_ANSWERED, 403, "{\"code\":\"entitlement_required\"}", TERRA_PROBE_ACCEPTED},
+        {HTTP_ANSWERED, 401, "", TERRA_PROBE_REFUSED},
+        {HTTP_ANSWERED, 403, "{\"detail\":\"invalid\"}", TERRA_PROBE_REFUSED},
+        {HTTP_ANSWERED, 200, "{\"message\":null}", TERRA_PROBE_REFUSED},
+        {HTTP_ANSWERED, 500, "{\"message\":null}", TERRA_PROBE_REFUSED},
+        {HTTP_ANSWERED, 429, "", TERRA_PROBE_UNCLEAR},
+        {HTTP_ANSWERED, 302, "", TERRA_PROBE_UNCLEAR},
+        {HTTP_ANSWERED, 405, "", TERRA_PROBE_UNCLEAR},
+        {HTTP_ANSWERED, 410, "", TERRA_PROBE_UNCLEAR},
+        {HTTP_ANSWERED, 500, "<html>", TERRA_PROBE_FAILED},
+        {HTTP_ANSWERED, 503, "{\"code\":\"authorization_unavailable\"}", TERRA_PROBE_FAILED},
+        {HTTP_TIMEOUT, 0, "", TERRA_PROBE_FAILED},
+        {HTTP_CONNECT_FAILED, 0, "", TERRA_PROBE_FAILED},
+        {HTTP_TLS_UNTRUSTED, 0, "", TERRA_PROBE_FAILED},
+        {HTTP_BROKEN, 0, "", TERRA_PROBE_FAILED},
+        {HTTP_RESPONSE_TOO_LARGE, 0, "", TERRA_PROBE_FAILED},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct connect_error error;
+        const struct http_response response = {
+            .outcome = rows[i].outcome,
+            .status = rows[i].status,
+            .body = rows[i].body,
+            .body_size = strlen(rows[i].body),
+            .error = "",
+        };
+        if (terra_api_judge_probe(&response, &error) != rows[i].verdict)
+            fail_msg("row %zu: HTTP %d %s", i, rows[i].status, rows[i].body);
+        assert_true(strlen(error.message) > 20);
+    }
+}
+
+static void test_the_probe_asks_for_nobody(void **state)
+{
+    (void)state;
+    char user_info_url[] = "https://a.example/api/v2/userInfo";
+    const struct environment asked = {.user_info_url = user_info_url};
+    struct buf url;
+    buf_init(&url, 1000);
+    terra_api_encode_probe(&asked, 0xabc, &url);
+    assert_string_equal(buf_text(&url),
+        "https://a.example/api/v2/userInfo?reference_id=terra-connect-probe-0000000000000abc");
+    buf_release(&url);
+}
+
 static void test_endpoint_names(void **state)
 {
     (void)state;
@@ -562,6 +623,8 @@ int main(void)
         cmocka_unit_test(test_the_smallest_call),
         cmocka_unit_test(test_a_widget_call_with_all_fields),
         cmocka_unit_test(test_a_direct_call),
+        cmocka_unit_test(test_probe_verdicts),
+        cmocka_unit_test(test_the_probe_asks_for_nobody),
         cmocka_unit_test(test_endpoint_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -82,11 +82,14 @@ class Sandbox:
             raise AssertionError(f"{method} {url}: {refusal.code} {refusal.read().decode(errors='replace')}") from None
 
     def calls(self, **filters):
-        """Recorded calls, oldest first; filters as in control.h (endpoint, reference_id, status, …)."""
+        """Recorded calls, oldest first; filters as in control.h (endpoint, reference_id, status, …).
+
+        The neutral GETs by which workers try their credentials are left out, unless endpoint="user_info".
+        """
         found, since = [], filters.pop("since", 0)
         while True:
             page = self.control("GET", "/calls", since=since, limit=10000, **filters)
-            found += page["calls"]
+            found += [call for call in page["calls"] if "endpoint" in filters or call["endpoint"] != "user_info"]
             since = page["last"]
             if not page["more"]:
                 return found
