@@ -1,5 +1,5 @@
-/* terra_health: when it probes, how often, and whom it tells, against a scripted server. What follows
- * from which answer is in test_terra_standing.c. */
+/* terra_health: when it probes, how often, and whom it tells, against a scripted server. What
+ * follows from which answer is in test_terra_standing.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
