@@ -17,8 +17,8 @@
  * INTAKE_PLACE_GONE. A place that is finished after that stores nothing.
  *
  * Life cycle: intake_new; intake_join joins the group; intake_stop takes no more records in but
- * stays a member; intake_close, when no place is out, leaves the group, then on_closed; intake_free.
- * A group that was never joined is stopped and closed likewise.
+ * stays a member; intake_close, when no place is out, leaves the group, then on_closed;
+ * intake_free. One that never joined is stopped and closed likewise.
  */
 #ifndef WORKER_INTAKE_H
 #define WORKER_INTAKE_H

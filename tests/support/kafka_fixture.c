@@ -442,7 +442,7 @@ void kafka_member_start(struct kafka_member *member, struct kafka_fixture *fixtu
         .properties = all,
         .property_count = collect(all, base, sizeof(base) / sizeof(base[0]), properties),
         .topics = &topic,
-        .topic_count = 1,
+        .topic_count = topic ? 1 : 0,
         .records_per_turn = 64,
         .on_record = on_record,
         .on_assigned = on_assigned,

@@ -123,6 +123,7 @@ struct kafka_member {
     bool closed;
 };
 
+/* topic NULL: it has yet to join; the test does that, and sets member->topic. */
 void kafka_member_start(struct kafka_member *member, struct kafka_fixture *fixture,
     const char *group, const char *topic, const char *const *properties);
 void kafka_member_let_go(struct kafka_member *member);

@@ -522,6 +522,33 @@ static void test_closes_at_any_time(void **state)
     }
 }
 
+static void test_joins_later(void **state)
+{
+    static const char *const topic = "later";
+    struct kafka_fixture *fixture = *state;
+    kafka_fixture_create_topic(fixture, topic, 1);
+    fill(fixture, topic, 0, 5);
+    struct kafka_member *stranger = new_member();
+    kafka_member_start(stranger, fixture, "later", NULL, NULL);
+    struct kafka_member *member = new_member();
+    kafka_member_start(member, fixture, "later", NULL, NULL);
+    kafka_fixture_run(fixture, 300);
+    assert_false(kafka_consumer_joined(member->consumer));
+    char error[256] = "";
+    member->topic = topic;
+    assert_int_equal(
+        kafka_consumer_join(member->consumer, &topic, 1, error, sizeof(error)), RESULT_OK);
+    kafka_member_wait_records(member, 5);
+    assert_true(kafka_consumer_joined(member->consumer));
+    kafka_member_stop(member);
+    /* Also one that never joined can be closed. */
+    assert_false(kafka_consumer_joined(stranger->consumer));
+    kafka_member_stop(stranger);
+    assert_int_equal(stranger->revoked_count, 0);
+    free(member);
+    free(stranger);
+}
+
 /* The brokers went away: it cannot leave, and gives up. */
 static void test_cannot_leave(void **state)
 {
@@ -594,6 +621,7 @@ int main(void)
         cmocka_unit_test(test_offset_lost),
         cmocka_unit_test(test_nobody_there),
         cmocka_unit_test(test_closes_at_any_time),
+        cmocka_unit_test(test_joins_later),
         cmocka_unit_test(test_cannot_leave),
     };
     return cmocka_run_group_tests_name(
