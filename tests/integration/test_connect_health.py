@@ -86,13 +86,13 @@ def test_a_key_replaced_under_load_loses_nothing(tmp_path, replace):
         for number in range(2):
             key = f"replaced-key-{number}"
             worker.secrets.add(key)
-            places += start_sending(flow, 100)
+            places += start_sending(flow, 50)
             # Terra takes the old key back first: whoever calls now is refused.
             flow.sandbox.set_credential(api_key=key)
-            places += start_sending(flow, 100)
+            places += start_sending(flow, 50)
             eventually(lambda: flow.sandbox.calls(status=403))
             replace(path, key)
-            places += start_sending(flow, 100)
+            places += start_sending(flow, 50)
             replies = [flow.reply(place).json for place in places]
             assert all(reply["status"] == "success" for reply in replies), replies
             flow.sandbox.forget_calls()
