@@ -7,7 +7,7 @@ packages_of() {
     case $1 in
     build)
         echo build-essential pkg-config cmake ninja-build librdkafka-dev libcurl4-openssl-dev libhiredis-dev \
-            libssl-dev libcjson-dev libuv1-dev libmicrohttpd-dev uthash-dev libcmocka-dev
+            libssl-dev libcjson-dev libuv1-dev libmicrohttpd-dev zlib1g-dev uthash-dev libcmocka-dev
         ;;
     demo) echo python3 python3-confluent-kafka redis-server ;;
     test)

@@ -1,9 +1,11 @@
 /* answer: what one request gets back; see answer.h. */
 #include "answer.h"
 
+#include <inttypes.h>
 #include <strings.h>
 
 #include "common/memory.h"
+#include "gzip.h"
 
 void answer_init(struct answer *answer)
 {
@@ -47,6 +49,49 @@ void answer_begin(struct answer *answer, unsigned status, const char *content_ty
     answer_drop_headers(answer);
     buf_reset(&answer->body);
     answer->status = status;
+    answer->gzip = false;
     if (content_type != NULL)
         answer_put_header(answer, "Content-Type", content_type);
+}
+
+static void encode(struct answer *answer)
+{
+    struct buf packed;
+    buf_init(&packed, ANSWER_BODY_BYTES_MAX);
+    gzip_append(&packed, answer->body.data, answer->body.size, answer->gzip_blanks);
+    buf_release(&answer->body);
+    answer->body = packed;
+    answer_put_header(answer, "Content-Encoding", "gzip");
+}
+
+static void cut(struct buf *body)
+{
+    body->size /= 2;
+    if (body->data != NULL)
+        body->data[body->size] = '\0';
+}
+
+static void write_false_length(struct answer *answer)
+{
+    struct buf raw;
+    buf_init(&raw, ANSWER_BODY_BYTES_MAX);
+    buf_printf(&raw, "HTTP/1.1 %u Answer\r\nContent-Length: %" PRIu64 "\r\n", answer->status,
+        answer->claimed_bytes);
+    for (size_t i = 0; i < answer->header_count; i++)
+        buf_printf(&raw, "%s: %s\r\n", answer->headers[i].name, answer->headers[i].value);
+    buf_append_text(&raw, "\r\n");
+    buf_append(&raw, answer->body.data, answer->body.size);
+    buf_release(&answer->body);
+    answer->body = raw;
+    answer->manner = ANSWER_RAW;
+}
+
+void answer_settle(struct answer *answer)
+{
+    if (answer->gzip)
+        encode(answer);
+    if (answer->cut)
+        cut(&answer->body);
+    if (answer->manner == ANSWER_WRONG_LENGTH)
+        write_false_length(answer);
 }

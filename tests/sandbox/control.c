@@ -19,7 +19,8 @@ const char control_help[] =
     "                                    retry_after_date (seconds from now), delay_ms, bytes,\n"
     "                                    chunked\n"
     "                                  kinds: answer, html, empty, null_message, truncated,\n"
-    "                                    huge, stall, stall_mid_body, drop, reset,\n"
+    "                                    huge, gzip_bomb, wrong_length, stall, stall_mid_body, "
+    "drop, reset,\n"
     "                                    reset_mid_body, close, raw\n"
     "  GET    /sandbox/faults          the scripts, and what is left of each\n"
     "  DELETE /sandbox/faults[?id=N]   one, or all\n"
@@ -29,9 +30,32 @@ const char control_help[] =
     "                                  (a rotated key) or adds\n"
     "  GET    /sandbox/credentials\n"
     "  POST   /sandbox/users           {\"user_id\", \"provider\", \"reference_id\", "
-    "\"environment\"}:\n"
-    "                                  a connected user\n"
+    "\"scopes\",\n"
+    "                                  \"environment\"}: a connected user\n"
     "  DELETE /sandbox/users\n"
+    "  POST   /sandbox/sessions/complete, /sandbox/sessions/cancel\n"
+    "                                  a link that was handed out, by session_id, user_id or\n"
+    "                                  reference_id; provider, scopes, reason\n"
+    "  POST   /sandbox/users/reconnect a connected user, by user_id or reference_id (and\n"
+    "                                  provider); order: reauth_first, auth_first, auth_only\n"
+    "  POST   /sandbox/users/disconnect, …/revoke, …/degrade, …/no_datasource,\n"
+    "         …/permissions            scopes_added, scopes_removed\n"
+    "  POST   /sandbox/events          any events onto the raw topic, one or an array, or\n"
+    "                                  {\"events\", \"shuffle\": SEED, \"per_second\": N}:\n"
+    "                                  content: type, shape (new, old, oldest), status, message,\n"
+    "                                    user_id, old_user_id, reference_id, provider, scopes,\n"
+    "                                    scopes_added, scopes_removed, reason, active,\n"
+    "                                    widget_session_id, flow_id, bytes, type_last, fields,\n"
+    "                                    without, body ({n} in a text: the event's number)\n"
+    "                                  delivery (pointer, inline), pointer (full, plain),\n"
+    "                                    payload_reference, url, expires_in, ttl_ms,\n"
+    "                                    encoding (identity, gzip), partition\n"
+    "                                  count, repeat, repeat_as (record, payload, event)\n"
+    "                                  The calls above take content and delivery, too\n"
+    "  GET    /sandbox/events          what became of each, and how often its object was\n"
+    "                                  fetched; filters: type, reference_id, user_id, since, "
+    "limit\n"
+    "  DELETE /sandbox/events          forgets them and their objects\n"
     "  POST   /sandbox/kafka/errors    {\"request\": \"Produce\", \"error\": \"_TRANSPORT\", "
     "\"count\": N}\n"
     "  DELETE /sandbox/kafka/errors\n"
@@ -40,7 +64,7 @@ const char control_help[] =
     "  POST   /sandbox/reset           all but credentials as at the start\n"
     "Endpoints, as filters and scripts name them: widget_session, legacy_widget,\n"
     "authenticate_user, user_info, subscriptions, integrations, integrations_detailed, page,\n"
-    "unknown.\n";
+    "payload (an event's object), unknown.\n";
 
 static const struct json_limits body_limits = {
     .bytes_max = REQUEST_BODY_BYTES_MAX, .depth_max = 32, .values_max = 100000};
@@ -65,6 +89,8 @@ static void reset(struct control_turn *turn)
     recorder_clear(sandbox->recorder);
     users_clear(&sandbox->terra.users);
     flaky_clear(sandbox->terra.flaky);
+    if (sandbox->terra.destination != NULL)
+        destination_clear(sandbox->terra.destination);
     sandbox->latency_us = sandbox->jitter_us = 0;
     char error[KAFKA_ERROR_SIZE];
     if (sandbox->kafka == NULL)
@@ -92,6 +118,17 @@ static const struct {
     {"GET", "/sandbox/credentials", control_get_credentials},
     {"POST", "/sandbox/users", control_put_user},
     {"DELETE", "/sandbox/users", control_delete_users},
+    {"POST", "/sandbox/sessions/complete", control_complete_session},
+    {"POST", "/sandbox/sessions/cancel", control_cancel_session},
+    {"POST", "/sandbox/users/reconnect", control_reconnect_user},
+    {"POST", "/sandbox/users/disconnect", control_disconnect_user},
+    {"POST", "/sandbox/users/revoke", control_revoke_user},
+    {"POST", "/sandbox/users/degrade", control_degrade_user},
+    {"POST", "/sandbox/users/permissions", control_permit_user},
+    {"POST", "/sandbox/users/no_datasource", control_empty_user},
+    {"POST", "/sandbox/events", control_add_events},
+    {"GET", "/sandbox/events", control_get_events},
+    {"DELETE", "/sandbox/events", control_delete_events},
     {"POST", "/sandbox/kafka/errors", control_fail_kafka},
     {"DELETE", "/sandbox/kafka/errors", control_clear_kafka},
     {"POST", "/sandbox/kafka/broker", control_set_broker},

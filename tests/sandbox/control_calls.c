@@ -20,6 +20,19 @@ static bool query_number(const struct request *request, const char *name, uint64
     return errno == 0 && *end == '\0' && *number <= INT64_MAX;
 }
 
+bool control_read_page(struct control_turn *turn, uint64_t *since, uint64_t *limit)
+{
+    *limit = LIMIT_DEFAULT;
+    if (!query_number(turn->request, "since", since) ||
+        !query_number(turn->request, "limit", limit)) {
+        control_fail(turn, 400, "since and limit must be whole numbers");
+        return false;
+    }
+    if (*limit > LIMIT_MAX)
+        *limit = LIMIT_MAX;
+    return true;
+}
+
 /* False: something cannot be read, and the answer says so. */
 static bool read_filter(struct control_turn *turn, struct record_filter *filter, uint64_t *limit)
 {
@@ -36,16 +49,12 @@ static bool read_filter(struct control_turn *turn, struct record_filter *filter,
         return false;
     }
     uint64_t status = 0;
-    *limit = LIMIT_DEFAULT;
-    if (!query_number(request, "since", &filter->since) ||
-        !query_number(request, "status", &status) || !query_number(request, "limit", limit)) {
-        control_fail(turn, 400, "since, status and limit must be whole numbers");
+    if (!query_number(request, "status", &status)) {
+        control_fail(turn, 400, "status must be a whole number");
         return false;
     }
     filter->status = status < UINT32_MAX ? (unsigned)status : UINT32_MAX;
-    if (*limit > LIMIT_MAX)
-        *limit = LIMIT_MAX;
-    return true;
+    return control_read_page(turn, &filter->since, limit);
 }
 
 void control_get_calls(struct control_turn *turn)

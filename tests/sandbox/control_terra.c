@@ -147,16 +147,19 @@ void control_put_user(struct control_turn *turn)
     const char *provider = "GARMIN";
     const char *user_id = NULL;
     const char *reference_id = NULL;
+    const char *scopes = NULL;
     const json_value *body = turn->body;
     if (body == NULL || !json_is_object(body) ||
         json_get_text(body, "user_id", &user_id) != JSON_FOUND ||
         json_get_text(body, "environment", &environment) == JSON_WRONG_TYPE ||
         json_get_text(body, "provider", &provider) == JSON_WRONG_TYPE ||
         json_get_text(body, "reference_id", &reference_id) == JSON_WRONG_TYPE ||
-        users_put(&turn->sandbox->terra.users, environment, user_id, provider, reference_id) !=
-            RESULT_OK)
+        json_get_text(body, "scopes", &scopes) == JSON_WRONG_TYPE ||
+        users_put(&turn->sandbox->terra.users, environment, user_id, provider, reference_id,
+            scopes) != RESULT_OK)
         control_fail(turn, 400,
-            "user_id must be there; it, provider, reference_id and environment must be texts of 1 "
+            "user_id must be there; it, provider, reference_id, scopes and environment must be "
+            "texts of 1 "
             "to %d bytes; there can be %d users",
             USER_TEXT_BYTES_MAX, USERS_MAX);
 }

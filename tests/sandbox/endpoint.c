@@ -16,7 +16,8 @@ static const struct {
     [ENDPOINT_INTEGRATIONS] = {"integrations", "/api/v2/integrations", "GET"},
     [ENDPOINT_INTEGRATIONS_DETAILED] = {"integrations_detailed", "/api/v2/integrations/detailed",
         "GET"},
-    [ENDPOINT_PAGE] = {"page", NULL, "GET"},
+    [ENDPOINT_PAGE] = {"page", NULL, NULL},
+    [ENDPOINT_PAYLOAD] = {"payload", NULL, NULL},
     [ENDPOINT_UNKNOWN] = {"unknown", NULL, NULL},
 };
 
@@ -40,11 +41,18 @@ enum endpoint endpoint_of_path(const char *path, const char **method)
     enum endpoint found = ENDPOINT_UNKNOWN;
     if (text_starts_with(path, "/session/") || text_starts_with(path, "/oauth/"))
         found = ENDPOINT_PAGE;
+    else if (text_starts_with(path, "/payloads/"))
+        found = ENDPOINT_PAYLOAD;
     for (int i = 0; i < ENDPOINT_COUNT; i++)
         if (endpoints[i].path != NULL && text_equal(path, endpoints[i].path))
             found = (enum endpoint)i;
     *method = endpoints[found].method;
     return found;
+}
+
+bool endpoint_is_api(enum endpoint endpoint)
+{
+    return endpoint != ENDPOINT_PAGE && endpoint != ENDPOINT_PAYLOAD;
 }
 
 bool endpoint_speaks_problem(enum endpoint endpoint)

@@ -13,6 +13,7 @@
 #define SCRIPT_BYTES_MAX (2 * 1024 * 1024)
 #define HUGE_BYTES_DEFAULT (1024.0 * 1024.0)
 #define HUGE_BYTES_MAX (4.0 * 1024.0 * 1024.0 * 1024.0)
+#define BOMB_BYTES_MAX (UINT64_C(1024) * 1024 * 1024)
 
 enum fault_kind {
     FAULT_ANSWER,
@@ -21,6 +22,8 @@ enum fault_kind {
     FAULT_NULL_MESSAGE,
     FAULT_TRUNCATED,
     FAULT_HUGE,
+    FAULT_GZIP_BOMB,
+    FAULT_WRONG_LENGTH,
     FAULT_STALL,
     FAULT_STALL_MID_BODY,
     FAULT_DROP,
@@ -41,6 +44,8 @@ static const struct {
     [FAULT_NULL_MESSAGE] = {"null_message", ANSWER_WHOLE},
     [FAULT_TRUNCATED] = {"truncated", ANSWER_WHOLE},
     [FAULT_HUGE] = {"huge", ANSWER_HUGE},
+    [FAULT_GZIP_BOMB] = {"gzip_bomb", ANSWER_WHOLE},
+    [FAULT_WRONG_LENGTH] = {"wrong_length", ANSWER_WRONG_LENGTH},
     [FAULT_STALL] = {"stall", ANSWER_STALL},
     [FAULT_STALL_MID_BODY] = {"stall_mid_body", ANSWER_STALL_MID_BODY},
     [FAULT_DROP] = {"drop", ANSWER_DROP},
@@ -247,8 +252,8 @@ int64_t faults_add(struct faults *faults, const json_value *script, char error[F
 static bool fault_matches(
     const struct fault *fault, const struct request *request, const struct terra_call *call)
 {
-    if (fault->endpoint == ENDPOINT_COUNT ? call->endpoint == ENDPOINT_PAGE
-                                          : call->endpoint != fault->endpoint)
+    bool anywhere = fault->endpoint == ENDPOINT_COUNT;
+    if (anywhere ? !endpoint_is_api(call->endpoint) : call->endpoint != fault->endpoint)
         return false;
     if (fault->reference_id_prefix != NULL &&
         !text_starts_with(call->reference_id, fault->reference_id_prefix))
@@ -326,14 +331,17 @@ static void fault_apply(struct fault *fault, const struct request *request,
     put_content(fault, request, call, answer);
     put_headers(fault, answer);
     answer->delay_us += (int64_t)fault->delay_ms * CLOCK_US_PER_MS;
-    if (fault->kind == FAULT_TRUNCATED) {
-        answer->body.size /= 2;
-        if (answer->body.data != NULL)
-            answer->body.data[answer->body.size] = '\0';
-    }
     uint64_t bytes = (uint64_t)fault->bytes;
-    answer->huge_bytes = bytes > answer->body.size ? bytes : answer->body.size;
+    uint64_t bytes_whole = bytes > answer->body.size ? bytes : answer->body.size;
+    answer->cut = fault->kind == FAULT_TRUNCATED;
+    answer->huge_bytes = bytes_whole;
     answer->chunked = fault->chunked;
+    answer->claimed_bytes = bytes;
+    if (fault->kind == FAULT_GZIP_BOMB) {
+        answer->gzip = true;
+        answer->gzip_blanks = bytes_whole < BOMB_BYTES_MAX ? bytes_whole - answer->body.size
+                                                           : BOMB_BYTES_MAX - answer->body.size;
+    }
 }
 
 int64_t faults_apply(struct faults *faults, const struct request *request,

@@ -6,7 +6,7 @@
  * As JSON, where every field may be left out:
  *
  *   which calls
- *     endpoint              a name of endpoint.h; without it any but the pages
+ *     endpoint              a name of endpoint.h; without it any but pages and payloads
  *     reference_id_prefix   the reference id begins with this
  *     environment           whose credential the call carried
  *     kept_connection       true: not the first request on its connection
@@ -20,7 +20,11 @@
  *       html            an HTML page; status 500 unless given
  *       empty           no body; status 500 unless given
  *       null_message    {"message": null}; status 500 unless given
- *       truncated       whole as HTTP, but the body ends half way through its JSON
+ *       truncated       whole as HTTP, but the body ends half way through its JSON, or, where it
+ *                       is gzip encoded, half way through that
+ *       gzip_bomb       gzip encoded; unpacks to the body and blanks behind it up to `bytes`
+ *                       (default 1 MiB, at most 1 GiB)
+ *       wrong_length    the answer, but Content-Length claims `bytes` (default 1 MiB); then closed
  *       huge            blanks behind the body up to `bytes` (default 1 MiB), `chunked` without a
  *                       length
  *       stall           not one byte

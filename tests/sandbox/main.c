@@ -31,6 +31,8 @@ static void on_signal(uv_signal_t *signal, int number)
     (void)number;
     struct program *program = signal->data;
     web_close(program->web);
+    if (program->sandbox.terra.destination != NULL)
+        destination_close(program->sandbox.terra.destination);
     for (int i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&program->signals[i], NULL);
 }
@@ -112,6 +114,14 @@ static void set_up_terra(struct program *program)
     terra->link_base =
         strcmp(options->public_url, "self") == 0 ? program->own_url : options->public_url;
     program->sandbox.latency_us = (int64_t)options->latency_ms * 1000;
+    if (program->sandbox.kafka == NULL)
+        return;
+    struct destination_options destination_options = {
+        .brokers = kafka_brokers(program->sandbox.kafka),
+        .topic = options->raw_events_topic,
+        .own_url = program->own_url,
+    };
+    terra->destination = destination_new(&program->loop, &destination_options);
 }
 
 static void say_ready(const struct program *program)
@@ -131,6 +141,8 @@ static void say_ready(const struct program *program)
     json_put_text(&writer, "control", url);
     json_put_text(&writer, "pages", program->own_url);
     json_put_text(&writer, "links", program->sandbox.terra.link_base);
+    json_put_text(&writer, "raw_events_topic",
+        program->sandbox.kafka != NULL ? program->options.raw_events_topic : NULL);
     json_put_text(&writer, "dev_id", credential->dev_id);
     json_put_text(&writer, "api_key", credential->api_key);
     json_put_integer(&writer, "pid", getpid());

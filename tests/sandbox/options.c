@@ -20,12 +20,15 @@ static const char help[] =
     "  --http-port N            the simulated Terra and the control endpoint (default 0: any)\n"
     "  --kafka-port N           the embedded Kafka (default 0: any)\n"
     "  --listen ADDRESS         IPv4 address of both (default 127.0.0.1)\n"
-    "  --brokers HOST:PORT      use this Kafka and start none; missing topics are created\n"
+    "  --brokers HOST:PORT      use this Kafka and start none. Its topics are its operator's: "
+    "only\n"
+    "                           those that --topic names are created, where they are missing\n"
     "  --no-kafka               only Terra\n"
     "  --topic NAME:PARTITIONS  create it, or change a default topic; repeatable. Defaults, with\n"
     "                           4 partitions each: terra.connect.requests, terra.connect.replies,\n"
     "                           terra.connect.outcomes, terra.events.raw, terra.auth.events,\n"
-    "                           terra.connections, terra.dead-letters\n"
+    "                           terra.connections (not compacted here), terra.dead-letters\n"
+    "  --raw-events-topic NAME  where Terra's events go, instead of terra.events.raw\n"
     "  --credential ENVIRONMENT:DEV_ID:API_KEY[:FLAG…]\n"
     "                           an account; repeatable (default default:sandbox-dev:sandbox-key).\n"
     "                           Flags: legacy_retired, no_sources, disabled, user_limit\n"
@@ -33,8 +36,9 @@ static const char help[] =
     "  --public-url URL         what stands before /session/… in links (default\n"
     "                           https://widget.sandbox.invalid, which leads nowhere); `self` is\n"
     "                           the sandbox's own address, in plain http. A link's page is always\n"
-    "                           served at the sandbox's own address under the same path\n"
-    "  --latency-ms N           of every answer (default 0)\n"
+    "                           served at the sandbox's own address under the same path; a person\n"
+    "                           can complete or cancel the session there\n"
+    "  --latency-ms N           of every answer of Terra's API (default 0)\n"
     "  --records N              how many calls are remembered (default 200000; 0: none)\n"
     "  --exit-with-parent       end when the process that started this one ends\n"
     "  --help, --version\n"
@@ -50,8 +54,7 @@ static const char help[] =
     "\n";
 
 static const char *const default_topics[] = {"terra.connect.requests", "terra.connect.replies",
-    "terra.connect.outcomes", "terra.events.raw", "terra.auth.events", "terra.connections",
-    "terra.dead-letters"};
+    "terra.connect.outcomes", "terra.auth.events", "terra.connections", "terra.dead-letters"};
 #define DEFAULT_PARTITIONS 4
 #define PARTITIONS_MAX 1000
 #define RECORDS_MAX 10000000
@@ -64,12 +67,18 @@ static bool number_of(const char *text, long minimum, long maximum, long *number
     return errno == 0 && end != text && *end == '\0' && *number >= minimum && *number <= maximum;
 }
 
-static bool put_topic(struct options *options, const char *name, size_t size, int partitions)
+static struct kafka_topic *find_topic(struct options *options, const char *name, size_t size)
 {
     struct kafka_topic *topic = options->topics;
     while (topic < options->topics + options->topic_count &&
            (strncmp(topic->name, name, size) != 0 || topic->name[size] != '\0'))
         topic++;
+    return topic;
+}
+
+static bool put_topic(struct options *options, const char *name, size_t size, int partitions)
+{
+    struct kafka_topic *topic = find_topic(options, name, size);
     if (topic == options->topics + options->topic_count) {
         if (options->topic_count == KAFKA_TOPICS_MAX)
             return false;
@@ -133,6 +142,7 @@ enum {
     OPTION_BROKERS,
     OPTION_NO_KAFKA,
     OPTION_TOPIC,
+    OPTION_RAW_EVENTS_TOPIC,
     OPTION_CREDENTIAL,
     OPTION_LEGACY_RETIRED,
     OPTION_PUBLIC_URL,
@@ -150,6 +160,7 @@ static const struct option long_options[] = {
     {"brokers", required_argument, NULL, OPTION_BROKERS},
     {"no-kafka", no_argument, NULL, OPTION_NO_KAFKA},
     {"topic", required_argument, NULL, OPTION_TOPIC},
+    {"raw-events-topic", required_argument, NULL, OPTION_RAW_EVENTS_TOPIC},
     {"credential", required_argument, NULL, OPTION_CREDENTIAL},
     {"legacy-retired", no_argument, NULL, OPTION_LEGACY_RETIRED},
     {"public-url", required_argument, NULL, OPTION_PUBLIC_URL},
@@ -186,6 +197,9 @@ static bool take_option(struct options *options, int option, const char *value)
         return true;
     case OPTION_TOPIC:
         return read_topic(options, value);
+    case OPTION_RAW_EVENTS_TOPIC:
+        options->raw_events_topic = value;
+        return *value != '\0' && strlen(value) < sizeof(options->topics[0].name);
     case OPTION_CREDENTIAL:
         return read_credential(options, value);
     case OPTION_LEGACY_RETIRED:
@@ -220,9 +234,24 @@ static void set_defaults(struct options *options)
         .kafka = true,
         .public_url = "https://widget.sandbox.invalid",
         .records_max = RECORDS_DEFAULT,
+        .raw_events_topic = "terra.events.raw",
     };
-    for (size_t i = 0; i < sizeof(default_topics) / sizeof(default_topics[0]); i++)
-        put_topic(options, default_topics[i], strlen(default_topics[i]), DEFAULT_PARTITIONS);
+}
+
+static bool add_default_topic(struct options *options, const char *name)
+{
+    size_t size = strlen(name);
+    bool named = find_topic(options, name, size) < options->topics + options->topic_count;
+    return named || put_topic(options, name, size, DEFAULT_PARTITIONS);
+}
+
+/* Those of the embedded Kafka that --topic has not named. */
+static bool add_default_topics(struct options *options)
+{
+    bool fits = add_default_topic(options, options->raw_events_topic);
+    for (size_t i = 0; fits && i < sizeof(default_topics) / sizeof(default_topics[0]); i++)
+        fits = add_default_topic(options, default_topics[i]);
+    return fits;
 }
 
 static enum options_outcome wrong(const char *about)
@@ -258,6 +287,8 @@ enum options_outcome options_read(struct options *options, int argc, char **argv
     }
     if (optind < argc)
         return wrong("there are options only");
+    if (options->brokers == NULL && !add_default_topics(options))
+        return wrong("there are too many topics");
     if (options->credentials.count == 0 &&
         !read_credential(options, "default:sandbox-dev:sandbox-key"))
         return OPTIONS_WRONG;

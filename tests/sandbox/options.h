@@ -18,6 +18,7 @@ struct options {
     const char *brokers; /* NULL: the mock */
     struct kafka_topic topics[KAFKA_TOPICS_MAX];
     size_t topic_count;
+    const char *raw_events_topic;
     struct credentials credentials;
     bool legacy_retired;
     const char *public_url; /* "self": the sandbox's own address */

@@ -15,13 +15,14 @@ void sandbox_release(struct sandbox *sandbox)
 {
     faults_clear(&sandbox->faults);
     recorder_free(sandbox->recorder);
+    destination_free(sandbox->terra.destination);
     terra_release(&sandbox->terra);
     kafka_free(sandbox->kafka);
 }
 
 static int64_t latency_us(const struct sandbox *sandbox, const struct terra_call *call)
 {
-    if (call->endpoint == ENDPOINT_PAGE)
+    if (!endpoint_is_api(call->endpoint))
         return 0;
     if (sandbox->jitter_us == 0)
         return sandbox->latency_us;
@@ -39,10 +40,15 @@ void sandbox_on_request(
         return;
     }
     struct terra_call call;
-    terra_answer(&sandbox->terra, request, &call, answer);
+    struct destination *destination = sandbox->terra.destination;
+    if (destination != NULL && text_starts_with(request->path, "/payloads/"))
+        event_objects_answer(destination_objects(destination), request, &call, answer);
+    else
+        terra_answer(&sandbox->terra, request, &call, answer);
     int64_t fault_id = faults_apply(&sandbox->faults, request, &call, answer);
     answer->delay_us += latency_us(sandbox, &call);
     *ticket = recorder_add(sandbox->recorder, request, &call, answer, fault_id);
+    answer_settle(answer);
 }
 
 void sandbox_on_finished(void *context, uint64_t ticket, enum web_outcome outcome)

@@ -3,6 +3,9 @@
  *
  *   web ─▶ control                        paths under /sandbox
  *   web ─▶ terra ─▶ faults ─▶ latency ─▶ recorder ─▶ web     everything else
+ *   web ─▶ event_object ─▶ faults ─▶ recorder ─▶ web         paths under /payloads: what the
+ *                                                            pointers of Terra's events lead to
+ *   control, terra's pages ─▶ connection ─▶ destination ─▶ Kafka     Terra's events
  *
  * A further part stands beside terra, with paths of its own in sandbox_on_request.
  */
@@ -22,7 +25,7 @@ struct sandbox {
     struct faults faults;
     struct recorder *recorder;
     struct kafka *kafka; /* NULL: none was wanted */
-    int64_t latency_us;  /* of every answer but a page's */
+    int64_t latency_us;  /* of every answer of Terra's API */
     int64_t jitter_us;   /* up to this much more */
 };
 

@@ -4,6 +4,7 @@
 #include <uthash.h>
 
 #include "common/memory.h"
+#include "common/text.h"
 
 struct entry {
     struct session session;
@@ -22,6 +23,7 @@ struct sessions *sessions_new(void)
 static void drop(struct sessions *sessions, struct entry *entry)
 {
     HASH_DEL(sessions->table, entry);
+    free(entry->session.environment);
     free(entry->session.reference_id);
     free(entry->session.providers);
     free(entry->session.success_url);
@@ -36,9 +38,7 @@ void sessions_free(struct sessions *sessions)
     free(sessions);
 }
 
-const struct session *sessions_add(struct sessions *sessions, const char *reference_id,
-    const char *providers, const char *success_url, const char *failure_url,
-    int64_t expires_wall_us)
+struct session *sessions_add(struct sessions *sessions, const struct session_terms *terms)
 {
     if (HASH_COUNT(sessions->table) >= SESSIONS_MAX)
         drop(sessions, sessions->table);
@@ -47,18 +47,34 @@ const struct session *sessions_add(struct sessions *sessions, const char *refere
     uuid_make(session->link_id);
     uuid_make(session->session_id);
     uuid_make(session->user_id);
-    session->reference_id = memory_copy_text(reference_id);
-    session->providers = memory_copy_text(providers);
-    session->success_url = memory_copy_text(success_url);
-    session->failure_url = memory_copy_text(failure_url);
-    session->expires_wall_us = expires_wall_us;
+    session->widget = terms->widget;
+    session->environment = memory_copy_text(terms->environment);
+    session->reference_id = memory_copy_text(terms->reference_id);
+    session->providers = memory_copy_text(terms->providers);
+    session->success_url = memory_copy_text(terms->success_url);
+    session->failure_url = memory_copy_text(terms->failure_url);
+    session->expires_wall_us = terms->expires_wall_us;
     HASH_ADD_STR(sessions->table, session.link_id, entry);
     return session;
 }
 
-const struct session *sessions_find(const struct sessions *sessions, const char *link_id)
+struct session *sessions_find(const struct sessions *sessions, const char *link_id)
 {
     struct entry *entry;
     HASH_FIND_STR(sessions->table, link_id, entry);
     return entry != NULL ? &entry->session : NULL;
+}
+
+struct session *sessions_search(const struct sessions *sessions, const char *session_id,
+    const char *user_id, const char *reference_id)
+{
+    struct session *found = NULL;
+    for (struct entry *entry = sessions->table; entry != NULL; entry = entry->hh.next) {
+        struct session *session = &entry->session;
+        if ((session_id == NULL || text_equal(session->session_id, session_id)) &&
+            (user_id == NULL || text_equal(session->user_id, user_id)) &&
+            (reference_id == NULL || text_equal(session->reference_id, reference_id)))
+            found = session;
+    }
+    return found;
 }

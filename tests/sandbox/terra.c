@@ -167,6 +167,7 @@ static void dispatch(struct terra_turn *turn)
     case ENDPOINT_PAGE:
         terra_page(turn);
         return;
+    case ENDPOINT_PAYLOAD: /* sandbox.c asks the store */
     case ENDPOINT_UNKNOWN:
     case ENDPOINT_COUNT:
         break;

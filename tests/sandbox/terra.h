@@ -29,29 +29,21 @@
 
 #include "answer.h"
 #include "credential.h"
-#include "endpoint.h"
+#include "destination.h"
 #include "magic.h"
 #include "request.h"
 #include "session.h"
+#include "terra_call.h"
 #include "user.h"
-
-#define TERRA_REFERENCE_ID_SIZE 512
 
 struct terra {
     struct credentials credentials;
     struct users users;
     struct sessions *sessions;
     struct flaky *flaky;
-    const char *link_base; /* without a slash at its end */
-    bool legacy_retired;   /* for every account */
-};
-
-/* What is known of a call besides the request; for records and fault scripts. */
-struct terra_call {
-    enum endpoint endpoint;
-    const char *environment;                    /* whose credential it carried; NULL: nobody's */
-    char reference_id[TERRA_REFERENCE_ID_SIZE]; /* cut; "" when there is none */
-    bool magic;                                 /* the reference id shaped the answer */
+    struct destination *destination; /* where its events go; NULL: nowhere. Not owned */
+    const char *link_base;           /* without a slash at its end */
+    bool legacy_retired;             /* for every account */
 };
 
 void terra_init(struct terra *terra);

@@ -33,6 +33,10 @@ static void put_problem(struct json_writer *writer, const struct request *reques
 void terra_error(struct answer *answer, const struct request *request, enum endpoint endpoint,
     unsigned status, const char *code, const char *detail)
 {
+    if (endpoint == ENDPOINT_PAYLOAD) {
+        terra_error_storage(answer, status, status >= 500 ? "SlowDown" : "AccessDenied", detail);
+        return;
+    }
     bool problem = endpoint_speaks_problem(endpoint);
     bool labelled = problem && status != 403 && status != 410;
     answer_begin(answer, status, labelled ? "application/problem+json" : "application/json");
@@ -50,6 +54,16 @@ void terra_error(struct answer *answer, const struct request *request, enum endp
         json_put_text(&writer, "status", "error");
     }
     json_close_object(&writer);
+}
+
+void terra_error_storage(
+    struct answer *answer, unsigned status, const char *error, const char *message)
+{
+    answer_begin(answer, status, "application/xml");
+    buf_printf(&answer->body,
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>%s</Code><Message>%s</Message>"
+        "<RequestId>SANDBOX</RequestId></Error>",
+        error, message);
 }
 
 void terra_error_html(struct answer *answer, unsigned status)

@@ -174,6 +174,21 @@ static void warn_of_providers(struct warnings *warnings, const struct link_field
     }
 }
 
+static const struct session *add_session(struct terra_turn *turn, const struct link_fields *fields,
+    const char *providers_offered, bool widget, int64_t seconds)
+{
+    const struct session_terms terms = {
+        .widget = widget,
+        .environment = turn->credential->environment,
+        .reference_id = fields->reference_id,
+        .providers = providers_offered,
+        .success_url = fields->success_url,
+        .failure_url = fields->failure_url,
+        .expires_wall_us = clock_wall_us() + seconds * CLOCK_US_PER_SECOND,
+    };
+    return sessions_add(turn->terra->sessions, &terms);
+}
+
 static void put_session(struct terra_turn *turn, const struct link_fields *fields,
     const struct session *session, int64_t expires_seconds)
 {
@@ -221,9 +236,7 @@ void terra_widget_session(struct terra_turn *turn)
     if (!read_fields(turn, &fields))
         return;
     int64_t seconds = legacy ? LEGACY_EXPIRES_SECONDS : WIDGET_EXPIRES_SECONDS;
-    const struct session *session = sessions_add(turn->terra->sessions, fields.reference_id,
-        fields.providers, fields.success_url, fields.failure_url,
-        clock_wall_us() + seconds * CLOCK_US_PER_SECOND);
+    const struct session *session = add_session(turn, &fields, fields.providers, true, seconds);
     turn->answer->status = legacy ? 200 : 201;
     put_session(turn, &fields, session, seconds);
 }
@@ -265,8 +278,7 @@ void terra_authenticate_user(struct terra_turn *turn)
     if (!read_fields(turn, &fields))
         return;
     const struct session *session =
-        sessions_add(turn->terra->sessions, fields.reference_id, provider->name, fields.success_url,
-            fields.failure_url, clock_wall_us() + AUTH_URL_EXPIRES_SECONDS * CLOCK_US_PER_SECOND);
+        add_session(turn, &fields, provider->name, false, AUTH_URL_EXPIRES_SECONDS);
     char url[512];
     snprintf(url, sizeof(url), "%s/oauth/%s?response_type=code&client_id=sandbox&state=%s",
         turn->terra->link_base, provider->name, session->link_id);

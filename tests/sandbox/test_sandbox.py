@@ -293,7 +293,7 @@ def test_pages(sandbox):
     text = page.body.decode()
     assert page.status == 200 and "Oura" in text and "Garmin" not in text
     assert "&lt;u&amp;1&gt;" in text and "<u&1>" not in text
-    assert redirect + "&amp;user_id=" in text and "reference_id=%3Cu%261%3E&amp;resource=OURA" in text
+    assert "do=complete&amp;provider=OURA" in text and "do=cancel&amp;provider=OURA" in text
     link = sandbox.call("POST", AUTHENTICATE + "?resource=GARMIN", {}).json()["auth_url"]
     page = sandbox.call("GET", link.removeprefix("https://widget.sandbox.invalid"), headers={})
     assert page.status == 200 and "Garmin" in page.body.decode()
