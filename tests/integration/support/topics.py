@@ -77,6 +77,51 @@ def connect_topics():
         f"{prefix}-group")
 
 
+@dataclass(frozen=True)
+class EventTopics:
+    """The topics of the event and connection flows, under names of their own."""
+
+    raw: str
+    auth_events: str
+    connections: str
+    dead_letters: str
+    group: str
+
+    @property
+    def settings(self):
+        """What a worker needs to be told."""
+        return {
+            "KAFKA_GROUP_ID": self.group,
+            "RAW_EVENTS_TOPIC": self.raw,
+            "AUTH_EVENTS_TOPIC": self.auth_events,
+            "CONNECTIONS_TOPIC": self.connections,
+            "DEAD_LETTERS_TOPIC": self.dead_letters,
+        }
+
+    def create(self, bootstrap, partitions=4):
+        """On a real broker; a sandbox with --raw-events-topic writes to `raw`."""
+        create_topics(bootstrap, [self.raw, self.auth_events, self.dead_letters], partitions)
+        create_topics(bootstrap, [self.connections], partitions, {"cleanup.policy": "compact"})
+
+
+# Those that a sandbox without options makes, and a worker without settings uses.
+SANDBOX_EVENT_TOPICS = EventTopics("terra.events.raw", "terra.auth.events", "terra.connections", "terra.dead-letters",
+    "terra-connect")
+
+
+def event_topics():
+    """New names; EventTopics.create() makes them."""
+    prefix = f"t{uuid.uuid4().hex[:10]}"
+    return EventTopics(f"{prefix}.raw", f"{prefix}.auth-events", f"{prefix}.connections", f"{prefix}.dead-letters",
+        f"{prefix}-group")
+
+
+def latest_by_key(records):
+    """{key as text: its latest record}, as a compacted topic is read: a key whose latest is a tombstone is left out."""
+    latest = {record.key.decode(): record for record in records}
+    return {key: record for key, record in latest.items() if record.value is not None}
+
+
 def create_topics(bootstrap, names, partitions=4, config=None):
     """On a real broker; the mock cluster has no such call."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": LOG_LEVEL})
