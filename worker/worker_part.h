@@ -25,7 +25,8 @@
 
 struct worker_part;
 
-/* What a flow does for its part. A type's own struct has a struct worker_part as its first member. */
+/* What a flow does for its part. A type has a struct of its own, with a struct worker_part as its
+ * first member. */
 struct worker_part_type {
     const char *flow;         /* as --flow has it */
     const char *group_suffix; /* to KAFKA_GROUP_ID */
