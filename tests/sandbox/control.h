@@ -17,8 +17,8 @@
  *                                   the environment's, or adds; what is left out stays as it is;
  *                                   flags: see credential.h
  *   GET    /sandbox/credentials
- *   POST   /sandbox/users           {"user_id", "provider", "reference_id", "scopes", "environment"}:
- *                                   a connected user
+ *   POST   /sandbox/users           {"user_id", "provider", "reference_id", "scopes",
+ *                                   "environment"}: a connected user
  *   DELETE /sandbox/users
  *   POST   /sandbox/sessions/complete   a link that was handed out; session_id, user_id (of a
  *                                   direct link) or reference_id say which, the latest that fits.
@@ -46,8 +46,8 @@
  *   POST   /sandbox/kafka/broker    {"up": false} cuts and refuses connections; {"rtt_ms": n}
  *                                   delays answers
  *   POST   /sandbox/kafka/topics    {"name": …, "partitions": n}
- *   POST   /sandbox/reset           faults, calls, users, events, latency, flaky ids, Kafka's faults:
- *                                   as at the start
+ *   POST   /sandbox/reset           faults, calls, users, events, latency, flaky ids, Kafka's
+ *                                   faults: as at the start
  *
  * A success is 200 with a JSON object, a mistake 400 with {"error": …}.
  */

@@ -1,4 +1,5 @@
-/* control_connection: what becomes of sessions and users, over the control endpoint; see control.h. */
+/* control_connection: what becomes of sessions and users over the control endpoint; see control.h.
+ */
 #include "common/text.h"
 #include "connection.h"
 #include "control_parts.h"

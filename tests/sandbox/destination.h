@@ -59,10 +59,10 @@ struct event_filter {
 };
 
 /* {"events": […], "last": n, "more": bool, "waiting": n}. Of each event: sequence, type, delivery,
- * user_id, reference_id, payload_reference, bytes (of the payload), state (waiting, sent, delivered,
- * failed), reason (of a failure), partition, offset, sent_us (wall time), url, and fetches: how often
- * its object was asked for. `last` is the `since` of the next
- * question, `waiting` counts those above `since` that are not delivered or failed yet. */
+ * user_id, reference_id, payload_reference, bytes (of the payload), state (waiting, sent,
+ * delivered, failed), reason (of a failure), partition, offset, sent_us (wall time), url, and
+ * fetches: how often its object was asked for. `last` is the `since` of the next question,
+ * `waiting` counts those above `since` that are not delivered or failed yet. */
 void destination_write_events(const struct destination *destination,
     const struct event_filter *filter, size_t limit, struct json_writer *writer);
 

@@ -4,8 +4,8 @@
  *   GET <own address>/payloads/<uuid>?X-Amz-Expires=<seconds>&X-Signature=<hex>
  *
  * Answers, as S3 gives them: 200 with the payload (Content-Type application/json, Content-Encoding
- * gzip where that was asked for, whatever the client accepts); 403 with XML when its life is over or
- * the signature is another; 404 with XML when there is no such object; 405 to another method.
+ * gzip where that was asked for, whatever the client accepts); 403 with XML when its life is over
+ * or the signature is another; 404 with XML when there is no such object; 405 to another method.
  *
  * The life of an object begins when it is published, that is when its record is written. An inline
  * event has an object too, which is never published: it holds the payload.

@@ -111,7 +111,8 @@ static void put_session_page(struct answer *answer, const struct session *sessio
     buf_append_text(body, "</ul>\n");
 }
 
-/* On to the address that came with the request for the link, else a page that says what happened. */
+/* On to the address that came with the request for the link, else a page that says what
+ * happened. */
 static void put_outcome(struct terra_turn *turn, const struct session *session, bool completed,
     const char *user_id, const char *provider)
 {

@@ -769,7 +769,8 @@ def test_ends_with_its_parent():
 @pytest.mark.parametrize("arguments", [
     ["--http-port", "70000"], ["--topic", "x"], ["--topic", ":4"], ["--topic", "x:0"], ["--credential", "a:b"],
     ["--credential", "a:b:c:what"],
-    ["--credential", "a:b:" + "c" * 300], ["--public-url", "ftp://x"], ["--listen", "localhost"], ["stray"], ["--what"],
+    ["--credential", "a:b:" + "c" * 300], ["--public-url", "ftp://x"], ["--listen", "localhost"],
+    ["--raw-events-topic", ""], ["stray"], ["--what"],
 ])
 def test_wrong_options(arguments):
     result = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True)
@@ -779,5 +780,6 @@ def test_wrong_options(arguments):
 def test_help():
     result = subprocess.run([PROGRAM, "--help"], capture_output=True, text=True)
     assert result.returncode == 0
-    for word in ("--kafka-port", "sandbox-flaky-<n>", "/sandbox/faults", "sandbox-dev"):
+    for word in ("--kafka-port", "sandbox-flaky-<n>", "/sandbox/faults", "sandbox-dev", "--raw-events-topic",
+                 "/sandbox/events"):
         assert word in result.stdout

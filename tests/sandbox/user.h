@@ -30,7 +30,8 @@ struct users {
 void users_release(struct users *users);
 void users_clear(struct users *users);
 
-/* Active; replaces one of the same id. REJECT: an empty or overlong text, or USERS_MAX are there. */
+/* Active; replaces one of the same id. REJECT: an empty or overlong text, or USERS_MAX are
+ * there. */
 enum result users_put(struct users *users, const char *environment, const char *user_id,
     const char *provider, const char *reference_id, const char *scopes) MUST_CHECK;
 struct user *users_find(const struct users *users, const char *environment, const char *user_id);
