@@ -2,50 +2,15 @@
 of all that they write."""
 
 import json
-import uuid
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from local_process import eventually
 
 from .connect import QUICK, check
 from .redis_server import RedisServer
 from .sandbox import Sandbox
-from .topics import TopicReader, TopicWriter
+from .topics import TopicReader, TopicWriter, event_topics
 from .worker import Worker
-
-
-@dataclass(frozen=True)
-class EventTopics:
-    """The topics of the event flows under names of their own, so that tests share a broker and not their records."""
-
-    raw: str
-    events: str
-    connections: str
-    dead_letters: str
-    group: str
-
-    @property
-    def settings(self):
-        """What a worker needs to be told."""
-        return {
-            "KAFKA_GROUP_ID": self.group,
-            "RAW_EVENTS_TOPIC": self.raw,
-            "AUTH_EVENTS_TOPIC": self.events,
-            "CONNECTIONS_TOPIC": self.connections,
-            "DEAD_LETTERS_TOPIC": self.dead_letters,
-        }
-
-    @property
-    def names(self):
-        return [self.raw, self.events, self.connections, self.dead_letters]
-
-
-def event_topics():
-    """New names; create_topics() makes them."""
-    prefix = f"t{uuid.uuid4().hex[:10]}"
-    return EventTopics(f"{prefix}.raw", f"{prefix}.events", f"{prefix}.connections", f"{prefix}.dead-letters",
-        f"{prefix}-group")
 
 
 class EventFlows:
@@ -77,10 +42,11 @@ class EventFlows:
         self.sandbox = Sandbox(("--raw-events-topic", self.topics.raw, *self._sandbox_arguments))
         self._stack.callback(self.sandbox.stop)
         self.redis = self._stack.enter_context(RedisServer()) if self._wants_redis else None
-        self.sandbox.create_topics(self.topics.names, self._partitions)
+        self.sandbox.create_topics(
+            [self.topics.raw, self.topics.auth_events, self.topics.connections, self.topics.dead_letters], self._partitions)
         self.writer = TopicWriter(self.sandbox.bootstrap, message_max_bytes=12_000_000)
         self.raw = self.read(self.topics.raw)
-        self.events = self.read(self.topics.events)
+        self.events = self.read(self.topics.auth_events)
         self.connections = self.read(self.topics.connections)
         self.dead_letters = self.read(self.topics.dead_letters)
         for _ in range(self._workers_wanted):
@@ -120,7 +86,7 @@ class EventFlows:
 
     def send_event(self, value, **where):
         """One record on the auth events topic, as if the events flow had written it."""
-        return self._send(self.topics.events, value, **where)
+        return self._send(self.topics.auth_events, value, **where)
 
     def _send(self, topic, value, **where):
         partition, offset = self.writer.send(topic, value, **where)
