@@ -1,0 +1,19 @@
+/*
+ * time_option: a point in time as people give it on a command line. Pure.
+ *
+ *   10m, 90s, 2h, 7d            so long ago
+ *   2026-11-21T07:04:32Z        RFC 3339
+ */
+#ifndef WORKER_TIME_OPTION_H
+#define WORKER_TIME_OPTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* For messages. */
+#define TIME_OPTION_FORMS "such as 10m, 2h, 7d or 2026-11-21T07:04:32Z"
+
+/* False when it is neither, or before 1970. */
+bool time_option_parse(const char *text, int64_t now_wall_us, int64_t *wall_us);
+
+#endif
