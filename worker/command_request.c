@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/text.h"
 #include "worker/command.h"
+#include "worker/command_line.h"
 #include "worker/request_many.h"
 #include "worker/request_options.h"
 #include "worker/request_session.h"
@@ -161,13 +162,6 @@ static enum exit_code request_one(
     return one.session.exit_code;
 }
 
-/* A person reads stderr: what goes as it should is not told. */
-static void quieten_log(const struct config *config)
-{
-    if (config->log_level == LOG_LEVEL_INFO)
-        log_configure(LOG_LEVEL_ERROR, (enum log_format)config->log_format);
-}
-
 int command_request(int argc, char **argv)
 {
     int exit_code;
@@ -176,7 +170,7 @@ int command_request(int argc, char **argv)
     if (!request_options_read(&options, argc, argv, &exit_code))
         return exit_code;
     if (command_load_config(&config, CONFIG_NEED_KAFKA)) {
-        quieten_log(&config);
+        command_quieten_log(&config);
         if (options.choice.timeout_seconds == 0)
             options.choice.timeout_seconds =
                 (unsigned)((config.request_deadline_us + CLOCK_US_PER_SECOND - 1) /

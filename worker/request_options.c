@@ -1,13 +1,12 @@
 /* request_options: see request_options.h. */
 #include "worker/request_options.h"
 
-#include <errno.h>
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "common/text.h"
 #include "worker/command.h"
+#include "worker/command_line.h"
 
 static const char help[] =
     "Usage: terra-connect request --reference-id ID [options]\n"
@@ -52,32 +51,10 @@ static const char help[] =
     "  78  the settings are wrong or incomplete\n"
     "With -, 1 goes before 4, and 4 before 3.\n";
 
-static bool refuse(int *exit_code, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static bool refuse(int *exit_code, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fprintf(stderr, "terra-connect request: ");
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, "\nterra-connect request --help tells more.\n");
-    va_end(arguments);
-    *exit_code = EXIT_USAGE;
-    return false;
-}
-
-/* 0: not a number of seconds that a request may have. */
-static unsigned seconds_of(const char *text)
-{
-    char *end;
-    errno = 0;
-    long seconds = strtol(text, &end, 10);
-    bool whole = errno == 0 && end != text && *end == '\0';
-    return whole && seconds >= 1 && seconds <= TIMEOUT_SECONDS_MAX ? (unsigned)seconds : 0;
-}
+#define refuse(exit_code, ...) command_refuse("request", (exit_code), __VA_ARGS__)
 
 enum {
-    OPTION_FIRST = 1000, /* beyond every character */
+    OPTION_FIRST = COMMAND_OPTION_FIRST,
     OPTION_REFERENCE_ID,
     OPTION_REQUEST_ID,
     OPTION_ENVIRONMENT,
@@ -113,16 +90,6 @@ static const struct option long_options[] = {
     {0},
 };
 
-/* getopt_long has passed over the argument that it does not understand; of letters behind one dash
- * it names the letter. */
-static bool refuse_argument(int *exit_code, char **argv, int option)
-{
-    if (optopt > 0 && optopt < OPTION_FIRST)
-        return refuse(exit_code, "-%c: there is no such option", optopt);
-    return refuse(exit_code, "%s: %s", argv[optind - 1],
-        option == ':' ? "its value is missing" : "there is no such option, or not in this form");
-}
-
 static const char **text_of(struct request_choice *choice, int option)
 {
     switch (option) {
@@ -151,15 +118,18 @@ static bool take_option(
     struct request_options *options, int option, const char *value, int *exit_code)
 {
     const char **text = text_of(&options->choice, option);
+    uint64_t seconds;
     if (text) {
         *text = value;
         return true;
     }
     switch (option) {
     case OPTION_TIMEOUT:
-        options->choice.timeout_seconds = seconds_of(value);
-        return options->choice.timeout_seconds > 0 ||
-               refuse(exit_code, "--timeout must be whole seconds, 1 to %d", TIMEOUT_SECONDS_MAX);
+        if (!command_read_number(value, 1, TIMEOUT_SECONDS_MAX, &seconds))
+            return refuse(
+                exit_code, "--timeout must be whole seconds, 1 to %d", TIMEOUT_SECONDS_MAX);
+        options->choice.timeout_seconds = (unsigned)seconds;
+        return true;
     case OPTION_JSON:
         options->json = true;
         return true;
@@ -190,7 +160,7 @@ bool request_options_read(struct request_options *options, int argc, char **argv
     opterr = 0; /* its own messages would begin with the subcommand alone */
     while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
         if (option == '?' || option == ':')
-            return refuse_argument(exit_code, argv, option);
+            return command_refuse_argument("request", exit_code, argv, option);
         if (!take_option(options, option, optarg, exit_code))
             return false;
     }

@@ -9,22 +9,16 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "worker/command_line.h"
 
 /* ---- printing ---- */
 
 void request_session_say(const char *format, ...)
 {
-    char text[2048];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    command_say_list("request", format, arguments);
     va_end(arguments);
-    /* Some of it came over the network, and this may be a terminal. */
-    for (char *at = text; *at; at++) {
-        if ((unsigned char)*at < ' ' || *at == 0x7f)
-            *at = ' ';
-    }
-    fprintf(stderr, "terra-connect request: %s\n", text);
 }
 
 /* Waits while the reader is slow, so that there are never more answers than it can take. */

@@ -1,0 +1,46 @@
+/*
+ * command_line: how the subcommands read their arguments, and how they speak to people.
+ */
+#ifndef WORKER_COMMAND_LINE_H
+#define WORKER_COMMAND_LINE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "worker/config.h"
+
+/* Long options of getopt_long have numbers from here on, beyond every character. */
+#define COMMAND_OPTION_FIRST 1000
+
+/* Says on stderr what is wrong and where to read on. Always false; *exit_code is EXIT_USAGE. */
+bool command_refuse(const char *command, int *exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* For the '?' and ':' that getopt_long gives back when its option string begins with ':'. */
+bool command_refuse_argument(const char *command, int *exit_code, char **argv, int option);
+
+/* Decimal digits alone, from `least` to `most`. */
+bool command_read_number(const char *text, uint64_t least, uint64_t most, uint64_t *number);
+
+/* A sentence on stderr, whatever characters are in it. */
+void command_say(const char *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void command_say_list(const char *command, const char *format, va_list arguments);
+
+/* A person reads stderr: what goes as it should is not logged, unless LOG_LEVEL was changed. */
+void command_quieten_log(const struct config *config);
+
+/* SIGINT and SIGTERM. The second of them ends the process at once. */
+struct command_signals {
+    uv_signal_t sigint, sigterm;
+    void (*on_signal)(void *context);
+    void *context;
+    bool signalled;
+};
+
+void command_signals_start(struct command_signals *signals, uv_loop_t *loop,
+    void (*on_signal)(void *context), void *context);
+void command_signals_close(struct command_signals *signals);
+
+#endif
