@@ -20,6 +20,8 @@ enum exit_code {
 
 int command_worker(int argc, char **argv);
 int command_request(int argc, char **argv);
+int command_watch(int argc, char **argv);
+int command_redrive(int argc, char **argv);
 int command_config(int argc, char **argv);
 
 /* Loads the settings from the process's environment, configures the log by them, and says what is

@@ -17,6 +17,8 @@ static const struct {
 } commands[] = {
     {"worker", command_worker, "take connect requests from Kafka and answer them"},
     {"request", command_request, "publish one connect request, wait, print the link"},
+    {"watch", command_watch, "follow topics, one line per record, links masked"},
+    {"redrive", command_redrive, "put dead letters back where they came from"},
     {"config", command_config, "print every setting: value, source, default"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };

@@ -13,6 +13,7 @@
 #include "common/text.h"
 #include "common/utf8.h"
 #include "worker/dead_letter.h"
+#include "worker/plain_text.h"
 #include "worker/secret_mask.h"
 
 #define PATH_DEPTH_MAX 3
@@ -98,38 +99,6 @@ static bool find_header(const struct watch_line *line, const char *name, struct 
 
 /* ---- for people ---- */
 
-/* Neither a control character (C0, DEL, C1) nor broken; these become a question mark. */
-static void put_plain(struct buf *text, const char *data, size_t size)
-{
-    bool cut = size > WATCH_TEXT_BYTES_MAX;
-    if (cut)
-        size = WATCH_TEXT_BYTES_MAX;
-    for (size_t at = 0; at < size;) {
-        size_t length = utf8_character(data + at, size - at);
-        unsigned char first = (unsigned char)data[at];
-        bool control = first < ' ' || first == 0x7f ||
-                       (length == 2 && first == 0xc2 && (unsigned char)data[at + 1] < 0xa0);
-        if (length == 0 || control)
-            buf_append_char(text, '?');
-        else
-            buf_append(text, data + at, length);
-        at += length > 0 ? length : 1;
-    }
-    if (cut)
-        buf_append_text(text, "…");
-}
-
-/* In quotes where it could not be told from what follows. */
-static void put_text(struct buf *text, const char *data, size_t size)
-{
-    bool quoted = size == 0 || memchr(data, ' ', size) || memchr(data, '"', size);
-    if (quoted)
-        buf_append_char(text, '"');
-    put_plain(text, data, size);
-    if (quoted)
-        buf_append_char(text, '"');
-}
-
 static void put_name(struct buf *text, const char *name)
 {
     buf_append_char(text, ' ');
@@ -142,7 +111,7 @@ static void put_scalar(struct buf *text, const json_value *value)
     struct json_writer writer;
     json_writer_init(&writer, text);
     if (json_is_string(value))
-        put_text(text, json_text(value), strlen(json_text(value)));
+        plain_text_append_quoted(text, json_text(value), strlen(json_text(value)));
     else if (json_is_object(value) || json_is_array(value))
         buf_append_text(text, "…");
     else
@@ -215,7 +184,7 @@ static void put_headers(
         if (!find_header(line, wanted[i], &header))
             continue;
         put_name(text, wanted[i]);
-        put_text(text, header.value, header.value_size);
+        plain_text_append_quoted(text, header.value, header.value_size);
     }
 }
 
@@ -227,11 +196,11 @@ static void put_source(const struct watch_line *line, struct buf *text)
         !find_header(line, DEAD_LETTER_OFFSET, &offset))
         return;
     put_name(text, "from");
-    put_plain(text, topic.value, topic.value_size);
+    plain_text_append(text, topic.value, topic.value_size);
     buf_append_char(text, '/');
-    put_plain(text, partition.value, partition.value_size);
+    plain_text_append(text, partition.value, partition.value_size);
     buf_append_char(text, '/');
-    put_plain(text, offset.value, offset.value_size);
+    plain_text_append(text, offset.value, offset.value_size);
 }
 
 static void write_text(const struct watch_line *line, struct buf *text)
@@ -243,7 +212,7 @@ static void write_text(const struct watch_line *line, struct buf *text)
     buf_printf(text, "%s %s %" PRId32 "/%" PRId64 " ", time, line->name, record->partition,
         record->offset);
     if (record->key)
-        put_text(text, record->key, record->key_size);
+        plain_text_append_quoted(text, record->key, record->key_size);
     else
         buf_append_char(text, '-');
     /* A reply's error stands in its value as well. */

@@ -5,8 +5,7 @@
  *
  * For people: time, the topic's short name, partition/offset, the key ("-": none), and those fields
  * of the value that say what it is about, wherever they are; on a dead letter also why it is one
- * and where it came from. Texts are cut at WATCH_TEXT_BYTES_MAX, and nothing in them can steer a
- * terminal.
+ * and where it came from. Texts are as in plain_text.h.
  *
  * As JSON, one object:
  *   topic, name        the topic, and its short name
@@ -29,7 +28,6 @@
 #include "common/json.h"
 #include "common/kafka_message.h"
 
-#define WATCH_TEXT_BYTES_MAX 200
 #define WATCH_HEADERS_MAX 256
 #define WATCH_HEADERS_BYTES_MAX ((size_t)64 * 1024)
 #define WATCH_VALUE_BYTES_MAX ((size_t)1024 * 1024)

@@ -153,7 +153,8 @@ def read_to_end(bootstrap, topic, timeout=60):
     """Every committed record that the topic holds now; in order within a partition."""
     ended, records = set(), []
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "read-to-end", "enable.auto.commit": False,
-        "enable.partition.eof": True, "isolation.level": "read_committed", "log_level": LOG_LEVEL})
+        "enable.partition.eof": True, "isolation.level": "read_committed", "fetch.wait.max.ms": 10,
+        "log_level": LOG_LEVEL})
     try:
         partitions = _partitions(consumer, topic)
         consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in partitions])
@@ -201,6 +202,11 @@ class TopicWriter:
     def __init__(self, bootstrap, **properties):
         self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 0, "log_level": LOG_LEVEL,
             **{name.replace("_", "."): value for name, value in properties.items()}})
+
+    def meet(self, *topics):
+        """Looks existing topics up; else the library takes a second over the first record to each of them."""
+        for topic in topics:
+            self._producer.list_topics(topic, timeout=15)
 
     def send(self, topic, value, timeout=30, **where):
         """One record, acknowledged on return: (partition, offset). Takes what post() takes."""
