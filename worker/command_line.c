@@ -68,7 +68,7 @@ void command_quieten_log(const struct config *config)
         log_configure(LOG_LEVEL_ERROR, (enum log_format)config->log_format);
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+static void take_signal(uv_signal_t *handle, int number)
 {
     (void)number;
     struct command_signals *signals = handle->data;
@@ -83,13 +83,13 @@ static void start_signal(
 {
     uv_signal_init(loop, handle);
     handle->data = signals;
-    uv_signal_start(handle, on_signal, number);
+    uv_signal_start(handle, take_signal, number);
 }
 
 void command_signals_start(struct command_signals *signals, uv_loop_t *loop,
-    void (*callback)(void *context), void *context)
+    void (*on_signal)(void *context), void *context)
 {
-    *signals = (struct command_signals){.on_signal = callback, .context = context};
+    *signals = (struct command_signals){.on_signal = on_signal, .context = context};
     start_signal(signals, loop, &signals->sigint, SIGINT);
     start_signal(signals, loop, &signals->sigterm, SIGTERM);
 }

@@ -26,7 +26,8 @@ bool command_read_number(const char *text, uint64_t least, uint64_t most, uint64
 /* A sentence on stderr, whatever characters are in it. */
 void command_say(const char *command, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-void command_say_list(const char *command, const char *format, va_list arguments);
+void command_say_list(const char *command, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
 
 /* A person reads stderr: what goes as it should is not logged, unless LOG_LEVEL was changed. */
 void command_quieten_log(const struct config *config);
