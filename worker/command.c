@@ -29,6 +29,9 @@ bool command_load_config(struct config *config, enum config_need need)
     return result == RESULT_OK;
 }
 
+const struct kafka_property command_reading_much[] = {
+    {"queued.max.messages.kbytes", "16384"}, {"queued.min.messages", "100000"}, {NULL, NULL}};
+
 size_t command_kafka_properties(const struct config *config, const struct kafka_property *extra,
     struct kafka_property properties[COMMAND_PROPERTIES_MAX])
 {

@@ -34,4 +34,8 @@ bool command_load_config(struct config *config, enum config_need need);
 size_t command_kafka_properties(const struct config *config, const struct kafka_property *extra,
     struct kafka_property properties[COMMAND_PROPERTIES_MAX]);
 
+/* `extra` of a client that reads much at once: when its queue is full librdkafka (before 2.2) waits
+ * a whole second before it fetches again, so the queue must be large enough for a second. */
+extern const struct kafka_property command_reading_much[];
+
 #endif

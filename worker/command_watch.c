@@ -204,7 +204,7 @@ static bool start_reader(struct watch *watch, char *error, size_t error_size)
     struct kafka_property properties[COMMAND_PROPERTIES_MAX];
     const struct kafka_reader_options options = {
         .properties = properties,
-        .property_count = command_kafka_properties(watch->config, NULL, properties),
+        .property_count = command_kafka_properties(watch->config, command_reading_much, properties),
         .topics = watch->topics,
         .topic_count = watch->topic_count,
         .from = watch->options->from,

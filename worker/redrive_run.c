@@ -400,7 +400,8 @@ static bool start_reader(struct redrive_run *run, char *error, size_t error_size
     const char *const *topic = (const char *const *)&run->options.config->dead_letters_topic;
     const struct kafka_reader_options options = {
         .properties = properties,
-        .property_count = command_kafka_properties(run->options.config, NULL, properties),
+        .property_count =
+            command_kafka_properties(run->options.config, command_reading_much, properties),
         .topics = topic,
         .topic_count = 1,
         .from = run->choice.since_ms ? run->choice.since_ms : KAFKA_READER_FROM_BEGINNING,

@@ -3,10 +3,10 @@
 import array
 import fcntl
 import json
-import os
 import signal
 import subprocess
 import termios
+import time
 
 import pytest
 
@@ -168,20 +168,40 @@ def test_nobody_reads_the_output_any_more(settings, topics, writer):
     assert watching.end() == (OK, "")
 
 
-def test_a_slow_reader_is_waited_for_and_ctrl_c_works(settings, topics, writer):
-    """There is more than the pipe and our own buffer hold."""
-    for _ in range(200):
-        writer.post(topics.requests, {"reference_id": "u1", "message": "x" * 19_000}, partition=0)
-        writer.post(topics.requests, {"reference_id": "u1", "message": "x" * 19_000}, partition=1)
+def test_a_slow_reader_is_waited_for(settings, topics, writer, sandbox):
+    """There is more than the command could keep if it read on (LINE_WRITER_LINE_BYTES_MAX, where it would end)."""
+    topic = f"{topics.requests}.large"
+    sandbox.create_topic(topic, 8)
+    writer.meet(topic)
+    for number in range(8 * 50):
+        writer.post(topic, {"n": number, "message": "x" * 95_000}, partition=number % 8)
     writer.flush()
-    watching = Watching(settings, "--json", "--since", "beginning", "requests")
+    watching = Watching({**settings, "CONNECT_REQUESTS_TOPIC": topic}, "--json", "--since", "beginning", "requests")
     readable = watching.process.stdout.fileno()
     eventually(lambda: _unread(readable) > 60_000, message="the pipe is full")
-    read = 0
-    while read < 1_000_000:  # the rest follows as it is read
-        read += len(os.read(readable, 65536))
-    eventually(lambda: _unread(readable) > 60_000, message="the pipe is full again")
+    eventually(lambda: _is_idle(watching.process.pid), message="the command waits")
+    numbers = {json.loads(watching.hear())["value"]["n"] for _ in range(8 * 50)}
+    assert numbers == set(range(8 * 50))
+    assert watching.end(signal.SIGTERM) == (OK, "")
+
+
+def test_ctrl_c_while_nobody_reads(settings, topics, writer):
+    for number in range(20):
+        writer.post(topics.requests, {"message": "x" * 20_000}, partition=number % 2)
+    writer.flush()
+    watching = Watching(settings, "--json", "--since", "beginning", "requests")
+    eventually(lambda: _unread(watching.process.stdout.fileno()) > 60_000, message="the pipe is full")
     assert watching.end(signal.SIGINT) == (OK, "")
+
+
+def _is_idle(pid):
+    """It took no processor time for a moment."""
+    def ticks():
+        with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+            return stat.read().rpartition(")")[2].split()[11:13]
+    before = ticks()
+    time.sleep(0.2)
+    return ticks() == before
 
 
 def _unread(descriptor):
