@@ -158,6 +158,8 @@ static void mark_away(struct redis_client *client, const struct redis_loss *loss
     client->away = true;
     fail_list(client, &client->waiting, REDIS_UNAVAILABLE);
 
+    if (client->options.quiet)
+        return;
     bool *logged = loss->refused ? &client->refusal_logged : &client->away_logged;
     if (*logged)
         return;
@@ -171,6 +173,10 @@ static void mark_away(struct redis_client *client, const struct redis_loss *loss
 
 static void mark_back(struct redis_client *client)
 {
+    if (client->options.quiet) {
+        client->away = false;
+        return;
+    }
     if (client->away) {
         int64_t away_us = clock_monotonic_us() - client->away_since_us;
         log_info("redis", "Redis is back", LOG_TEXT("server", client->url.label),
@@ -340,9 +346,26 @@ static bool evaluate_instead(
     return true;
 }
 
+/* True when it was a published message, which is handed over. */
+static bool take_message(struct redis_client *client, const struct redis_answer *answer)
+{
+    if (!client->options.on_message || answer->kind != REDIS_ARRAY || answer->integer != 3)
+        return false;
+    struct redis_answer kind = redis_answer_item(answer, 0);
+    struct redis_answer channel = redis_answer_item(answer, 1);
+    struct redis_answer message = redis_answer_item(answer, 2);
+    if (strcmp(kind.text, "message") != 0 || channel.kind != REDIS_TEXT ||
+        message.kind != REDIS_TEXT)
+        return false;
+    client->options.on_message(client->options.context, &channel, &message);
+    return true;
+}
+
 static void on_answer(void *context, const struct redis_answer *answer)
 {
     struct redis_client *client = context;
+    if (take_message(client, answer))
+        return;
     struct redis_command *command = client->pending;
     if (!command) {
         struct redis_loss loss = {.reason = "Redis sent an answer that nobody asked for",

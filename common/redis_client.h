@@ -69,7 +69,12 @@ struct redis_client_options {
     /* Told when the connection comes up (after AUTH and SELECT) and when it goes; not by
      * redis_client_close. May be NULL. */
     void (*on_connection)(void *context, bool connected);
+    /* Only for a connection that subscribes to channels: a published message, which is no answer to
+     * any command. Both live only during the call. May be NULL. */
+    void (*on_message)(
+        void *context, const struct redis_answer *channel, const struct redis_answer *message);
     void *context;
+    bool quiet; /* its comings and goings are not logged: another client's to the same Redis are */
 };
 
 struct redis_command {

@@ -10,10 +10,15 @@
  * told so at once, with the time until there would have been room; who waits is told when the
  * deadline passes.
  *
- * Slots are dealt by a GCRA with tolerance: at rest `burst` calls may start together, then one each
- * interval; over any second at most limit + burst calls start.
+ * The rate is shared by the whole fleet through Redis; without it, each worker keeps to its part
+ * (admission_slots.h, which also says what is promised and what is not). At rest `burst` calls may
+ * start together, then one each interval; over any second at most limit + burst calls start, in all
+ * workers together.
  *
- *   10/s, burst 3, five asks at 0 ms: slots at 0, 0, 0, 100, 200 ms
+ *   10/s, burst 3, five asks at 0 ms: slots at about 0, 0, 0, 100, 200 ms
+ *
+ * When the limit is paused, or stopped for want of Redis, everybody waits; the deadline decides. A
+ * cooldown is room that begins later.
  *
  * Ticket: exactly one on_turn per admission_ask, never inside it, unless withdrawn before. A ticket
  * with a turn gives its permit back with admission_done when the call has ended, whatever came of
@@ -26,6 +31,7 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "worker/admission_slots.h"
 #include "worker/environment.h"
 
 struct admission;
@@ -54,10 +60,16 @@ struct admission_ticket {
 struct admission_options {
     const struct environments *environments; /* rate and burst of each; must outlive */
     unsigned calls_in_flight_max;
+    struct redis_client *redis;          /* NULL: this worker's part of the limit, for ever */
+    struct redis_subscriber *subscriber; /* of the same Redis; may be NULL */
+    const char *key_prefix;
+    unsigned share; /* per cent of the limit that this deployment may use */
+    enum admission_without_redis without_redis;
+    int64_t cooldown_max_us;
 };
 
 struct admission *admission_new(uv_loop_t *loop, const struct admission_options *options);
-/* No ticket may be waiting. Run the loop dry, then admission_free. */
+/* No ticket may be waiting. The clients are closed next; run the loop dry, then admission_free. */
 void admission_close(struct admission *admission);
 void admission_free(struct admission *admission);
 
@@ -65,6 +77,15 @@ void admission_ask(struct admission *admission, struct admission_ticket *ticket)
 /* Gives up waiting; on_turn will not come. Nothing happens when the ticket does not wait. */
 void admission_withdraw(struct admission *admission, struct admission_ticket *ticket);
 void admission_done(struct admission *admission, struct admission_ticket *ticket);
+
+/* Terra answered 429, or 503 with Retry-After: all workers leave this environment alone for that
+ * long, cut at cooldown_max_us. -1: Terra did not say. */
+void admission_cool_down(
+    struct admission *admission, const struct environment *environment, int64_t retry_after_us);
+
+/* The partitions of the request topic that are this worker's, of how many in all (0: not known):
+ * its part of the limit while Redis is away. */
+void admission_set_fraction(struct admission *admission, unsigned own, unsigned all);
 
 unsigned admission_waiting(const struct admission *admission);
 

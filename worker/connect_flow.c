@@ -341,6 +341,15 @@ static void retry_or_give_up(struct connect_job *job, const struct terra_answer 
 
 static void keep(struct connect_job *job);
 
+/* Not this request alone had to wait: all of this credential's are to. */
+static void cool_down_if_told(struct connect_job *job, const struct terra_answer *answer)
+{
+    int status = answer->error.http_status;
+    if (status == 429 || (status == 503 && answer->retry_after_us >= 0))
+        admission_cool_down(
+            job->flow->options.admission, job->request.environment, answer->retry_after_us);
+}
+
 /* A worker that leaves, or whose partition has gone, begins nothing new. */
 static bool may_call_again(const struct connect_job *job)
 {
@@ -389,6 +398,7 @@ static void on_answer(struct terra_call *call, struct terra_answer *answer)
         break;
     case TERRA_RETRY:
     case TERRA_RETRY_FEW:
+        cool_down_if_told(job, answer);
         if (may_call_again(job))
             retry_or_give_up(job, answer);
         else

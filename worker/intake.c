@@ -69,6 +69,18 @@ static void forget_partition(struct intake *intake, struct intake_partition *par
         free_partition(partition);
 }
 
+static void tell_partitions(struct intake *intake)
+{
+    const struct intake_partition *partition;
+    unsigned count = 0;
+    DL_FOREACH2(intake->partitions, partition, next)
+    {
+        count++;
+    }
+    if (intake->options.on_partitions)
+        intake->options.on_partitions(intake->options.context, count);
+}
+
 static void on_assigned(
     void *context, const struct kafka_partition *partitions, size_t partition_count)
 {
@@ -85,6 +97,7 @@ static void on_assigned(
         log_info("intake", "partition assigned", LOG_TEXT("topic", partition->topic),
             LOG_INT("partition", partition->partition));
     }
+    tell_partitions(intake);
 }
 
 static bool leaving_places_out(const struct intake *intake)
@@ -115,6 +128,7 @@ static void let_go(struct intake *intake)
         log_info("intake", "partitions let go with unfinished requests, their new owner has them",
             LOG_INT("unfinished", unfinished));
     kafka_consumer_let_go(intake->consumer);
+    tell_partitions(intake);
 }
 
 /* The group waits for this; the last place that comes back ends the wait. */

@@ -54,6 +54,8 @@ struct intake_options {
     void (*on_record)(void *context, struct kafka_record *record, struct intake_place place);
     /* Some places have just become INTAKE_PLACE_LEAVING or INTAKE_PLACE_GONE. */
     void (*on_leaving)(void *context);
+    /* Another number of partitions is ours. May be NULL. */
+    void (*on_partitions)(void *context, unsigned partitions);
     void (*on_fatal)(void *context, const char *reason);
     void (*on_closed)(void *context);
     void *context;

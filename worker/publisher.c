@@ -148,6 +148,11 @@ void publisher_check(struct publisher *publisher, struct publisher_question *que
     kafka_producer_find_topic(publisher->producer, &question->query);
 }
 
+void publisher_find_topic(struct publisher *publisher, struct kafka_topic_query *query)
+{
+    kafka_producer_find_topic(publisher->producer, query);
+}
+
 static void on_fatal(void *context, const char *reason)
 {
     struct publisher *publisher = context;

@@ -72,5 +72,7 @@ void publisher_free(struct publisher *publisher); /* after on_closed */
 
 void publisher_send(struct publisher *publisher, struct publication *publication);
 void publisher_check(struct publisher *publisher, struct publisher_question *question);
+/* What the cluster knows of a topic; its promises are those of kafka_producer_find_topic. */
+void publisher_find_topic(struct publisher *publisher, struct kafka_topic_query *query);
 
 #endif

@@ -1,0 +1,42 @@
+/*
+ * gcra: the arithmetic of a limit that one process keeps by itself. Pure: the time is an argument.
+ *
+ * A generic cell rate algorithm remembers one number, tat: the theoretical arrival time of the next
+ * call. A call moves it on by one interval, and may begin one tolerance, burst - 1 intervals,
+ * before it. So `burst` calls may start together after a rest, then one each interval, and over any
+ * second at most limit + burst do.
+ *
+ *   10/s, burst 3 (interval 100 ms, tolerance 200 ms), five calls at 0 ms: 0, 0, 0, 100, 200 ms
+ *
+ * The interval keeps one per cent of the limit back (gcra_interval_us). That is what calls may
+ * come late by, on their way from the decision to where they are counted, without breaking the
+ * bound: 10 ms and an interval, at any limit up to 10000/s. Beyond that an interval is too few
+ * microseconds to be cut.
+ */
+#ifndef WORKER_GCRA_H
+#define WORKER_GCRA_H
+
+#include <stdint.h>
+
+#include "worker/rate.h"
+
+struct gcra {
+    int64_t interval_us; /* 0: no limit */
+    int64_t tolerance_us;
+    int64_t tat_us; /* 0: at rest */
+};
+
+/* Between two calls at this rate, less the one per cent; 0: no limit. 10/s -> 101000. */
+int64_t gcra_interval_us(const struct rate *rate);
+
+/* From now on this limit; what has been taken stays taken. burst from 1. */
+void gcra_set(struct gcra *gcra, int64_t interval_us, int64_t burst);
+
+/* When the slot behind `ahead` others begins; not before now_us. */
+int64_t gcra_slot_us(const struct gcra *gcra, int64_t now_us, unsigned ahead);
+void gcra_take(struct gcra *gcra, int64_t now_us);
+
+/* From from_us on one slot each interval, without a burst, and none before. */
+void gcra_start_anew(struct gcra *gcra, int64_t from_us);
+
+#endif
