@@ -134,7 +134,12 @@ end
 
 local ahead = 10 * (horizon + SECOND)  -- further than anybody can have reserved
 local tat = settle(number(state[10]), interval, tolerance, ahead)
-local share_tat = settle(number(state[11]), share_interval, share_tolerance, ahead)
+-- To the share, the time is when the limit lets the slot begin.
+local share_tat = now
+if share < 100 then
+    share_tat = settle(number(state[11]), share_interval, share_tolerance, ahead)
+    share_tat = math.max(share_tat, tat - tolerance)
+end
 
 local granted = 0
 if not paused and tat - tolerance <= now + horizon then

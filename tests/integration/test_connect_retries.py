@@ -22,7 +22,9 @@ def flow():
         accounts = ["default:sandbox-dev:sandbox-key",
             *(f"{name}:{given['dev_id']}:{given['api_key']}" for name, given in credentials.items())]
         arguments = [part for account in accounts for part in ("--credential", account)]
-        with ConnectFlow({"TERRA_ENVIRONMENTS_FILE": environments, "TERRA_ATTEMPTS_MAX": 20}, arguments) as flow:
+        # What Terra says to one test's request holds back all requests, so not for long.
+        with ConnectFlow({"TERRA_ENVIRONMENTS_FILE": environments, "TERRA_ATTEMPTS_MAX": 20,
+                "TERRA_COOLDOWN_MAX": "1s"}, arguments) as flow:
             yield flow
 
 
