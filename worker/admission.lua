@@ -4,7 +4,7 @@
 -- tolerance) before its tat. All times are integer microseconds of Redis' own clock.
 --
 --   KEYS[1]  state     hash  epoch tat rest void cooldown paused override interval burst
---                            window granted granted_before, and tat:<share> for each share
+--                            paced window granted granted_before, and tat:<share> for each share
 --   KEYS[2]  override  hash  interval burst: wins over what the workers say, while it is there
 --   KEYS[3]  workers   zset  who takes part; the score is until when it counts as alive
 --   KEYS[4]  waiting   hash  how many requests wait at each of them
@@ -35,16 +35,18 @@
 --   tat 5000; granted 4 from -200 ms on: at -200, -100, 0 ms, so three at once, and one in 100 ms;
 --   tat 5400. Asked again at once, the next one begins in 5400 - 200 - 5000 = 200 ms.
 --
--- Leases. A worker is given a quarter of what falls to it in a second, at least four where it has
--- four in a second, and at least one. It asks again when half of that is left, so all together hold
+-- Leases. A worker is given an eighth of what falls to it in a second, at least four where it has
+-- four in a second, and at least one: few calls, little lost with a worker that is killed, and no
+-- long runs of one worker's slots that a share could not get in between. It asks again when half of that is left, so all together hold
 -- one and a half leases each. Nobody is given a slot that begins further ahead than two leases of
 -- each worker take: else the first one would reserve for hours what others need now; and with less
 -- than they hold, workers would be sent away and come again, ten times for each slot.
 --
 -- Epochs. A slot of an older epoch is void. A new one begins with a cooldown, a pause and a changed
 -- override (admission_control.lua), here with an override that ended, and where Redis has forgotten the
--- state. `void` is when: of what had been reserved by then only a second is still counted, for those
--- who have not heard. `rest` is the time from which on the flow starts anew, without a burst.
+-- state. `void` is when: of what had been reserved by then, at the pace of `paced`, as many slots are
+-- still counted, since not everybody may have heard, but no more than a second of them. `rest` is the
+-- time from which on the flow starts anew, without a burst.
 local SECOND, HOUR = 1000000, 3600000000
 local WINDOW = 10 * SECOND  -- of which the use is told
 local LEASE_MAX = 1024
@@ -77,13 +79,13 @@ end
 
 local function lease_of(slot_interval, workers)
     local second = SECOND / slot_interval / workers
-    local lease = math.max(second / 4, math.min(4, second))
+    local lease = math.max(second / 8, math.min(4, second))
     return math.max(1, math.min(LEASE_MAX, math.floor(lease)))
 end
 
 local share_field = 'tat:' .. text(share)
 local state = redis.call('HMGET', KEYS[1], 'epoch', 'rest', 'void', 'cooldown', 'paused', 'override',
-    'window', 'granted', 'granted_before', 'tat', share_field)
+    'window', 'granted', 'granted_before', 'tat', share_field, 'paced')
 local epoch, rest, void, cooldown = number(state[1]), number(state[2]), number(state[3]), number(state[4])
 local paused = number(state[5]) == 1
 
@@ -124,8 +126,12 @@ if share < 100 then
     lease = math.min(lease, lease_of(share_interval, workers))
 end
 
+local paced = number(state[12])
 local function settle(tat, slot_interval, slot_tolerance, ahead)
     if void > 0 then
+        if paced > interval and tat > now then
+            tat = now + math.ceil((tat - now) / paced) * interval
+        end
         tat = math.min(tat, void + slot_tolerance + math.max(SECOND, slot_interval))
     end
     tat = math.min(tat, now + slot_tolerance + ahead)
@@ -160,7 +166,10 @@ if share < 100 then
     -- Asking for each slot of a small share alone would cost a call each: half its burst together.
     local batch = math.min(lease, math.ceil(share_burst / 2))
     local ready = share_tat - share_tolerance + (batch - 1) * (share_interval - interval)
-    if ready > tat then ask_in = math.max(ask_in, ready - now) end
+    -- What the others reserve meanwhile moves tat on, too, and makes room for the share.
+    if ready > tat then
+        ask_in = math.max(ask_in, ready - tat, math.min(ready - now, batch * share_interval))
+    end
     next_in = math.max(next_in, share_tat - share_tolerance - now)
 end
 if paused then ask_in = SECOND end
@@ -189,6 +198,7 @@ local use = math.min(1000, math.floor(1000 * before * interval / WINDOW))
 
 redis.call('HSET', KEYS[1], 'epoch', text(epoch), 'rest', text(rest), 'void', '0', 'cooldown', text(cooldown),
     'override', signature, 'interval', text(setting_interval), 'burst', text(setting_burst),
+    'paced', text(interval),
     'window', text(window), 'granted', text(in_window), 'granted_before', text(before), 'tat', text(tat))
 if share < 100 then redis.call('HSET', KEYS[1], share_field, text(share_tat)) end
 redis.call('PEXPIRE', KEYS[1], text(KEEP_STATE_MS + math.max(0, math.floor((tat - now) / 1000))))

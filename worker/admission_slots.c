@@ -293,7 +293,9 @@ int64_t admission_slots_ask(
     metric_add(slots->meters.late_total, admission_lease_drop_late(&slots->lease, now_us));
     unsigned usable = waiting < permits ? waiting : permits;
     unsigned wanted = usable > slots->lease.count ? usable - slots->lease.count : 0;
-    unsigned low_water = slots->lease.size / 2;
+    /* A small share in a busy fleet holds many slots, all far ahead; the script paces it. */
+    bool has_share = slots->lease.share_interval_us > 0;
+    unsigned low_water = has_share ? ADMISSION_LEASE_SLOTS_MAX : slots->lease.size / 2;
     int64_t ask_us = slots->ask_not_before_us;
     if (!slots->away) {
         if (wanted == 0)

@@ -77,11 +77,11 @@ struct limit {
 };
 
 static struct reference {
-    int64_t epoch, tat, share_tat, rest, cooldown, void_since;
+    int64_t epoch, tat, share_tat, rest, cooldown, void_since, paced;
     bool paused;
     bool overridden, saw_override;
     struct limit override, seen_override;
-    int64_t alive_until[WORKERS]; /* 0: not registered */
+    int64_t alive_until[2][WORKERS]; /* in all, and in the share; 0: not registered */
     int64_t window, granted, granted_before;
 } reference;
 
@@ -89,9 +89,10 @@ static int64_t reference_workers(int worker, bool share, int64_t now)
 {
     int64_t count = 0;
     for (int i = share ? SHARING : 0; i < WORKERS; i++) {
-        if (reference.alive_until[i] <= now)
-            reference.alive_until[i] = 0;
-        count += i == worker || reference.alive_until[i] > 0;
+        int64_t *until = &reference.alive_until[share][i];
+        if (*until <= now)
+            *until = 0;
+        count += i == worker || *until > 0;
     }
     return count;
 }
@@ -99,7 +100,7 @@ static int64_t reference_workers(int worker, bool share, int64_t now)
 static int64_t reference_lease(int64_t interval, int64_t workers)
 {
     int64_t lease = 1;
-    while (lease < 1024 && ((lease + 1) * interval * workers <= SECOND / 4 ||
+    while (lease < 1024 && ((lease + 1) * interval * workers <= SECOND / 8 ||
                                (lease < 4 && (lease + 1) * interval * workers <= SECOND)))
         lease++;
     return lease;
@@ -117,9 +118,11 @@ static void reference_begin_epoch(int64_t now, int64_t rest)
     reference.rest = most(reference.rest, rest);
 }
 
-static int64_t reference_settle(
-    int64_t tat, int64_t now, int64_t interval, int64_t tolerance, int64_t ahead)
+static int64_t reference_settle(const struct limit *limit, int64_t tat, int64_t now,
+    int64_t interval, int64_t tolerance, int64_t ahead)
 {
+    if (reference.void_since > 0 && reference.paced > limit->interval && tat > now)
+        tat = now + (tat - now + reference.paced - 1) / reference.paced * limit->interval;
     if (reference.void_since > 0 && tat > reference.void_since + tolerance + most(SECOND, interval))
         tat = reference.void_since + tolerance + most(SECOND, interval);
     if (tat > now + tolerance + ahead)
@@ -204,10 +207,11 @@ static void reference_acquire(int worker, int64_t now, int64_t wanted, const str
         lease = least(lease, reference_lease(share.interval, workers));
     }
     int64_t ahead = 10 * (horizon + SECOND);
-    reference.tat = reference_settle(reference.tat, now, limit.interval, tolerance, ahead);
+    reference.tat = reference_settle(&limit, reference.tat, now, limit.interval, tolerance, ahead);
     if (sharing)
-        reference.share_tat = most(reference.tat - tolerance,
-            reference_settle(reference.share_tat, now, share.interval, share_tolerance, ahead));
+        reference.share_tat =
+            most(reference.tat - tolerance, reference_settle(&limit, reference.share_tat, now,
+                                                share.interval, share_tolerance, ahead));
     answer[BEGINS_IN] = reference.tat - tolerance - now;
     answer[SHARE_BEGINS_IN] = sharing ? reference.share_tat - share_tolerance - now : 0;
 
@@ -219,7 +223,8 @@ static void reference_acquire(int worker, int64_t now, int64_t wanted, const str
         int64_t ready =
             reference.share_tat - share_tolerance + (batch - 1) * (share.interval - limit.interval);
         if (ready > reference.tat)
-            ask_in = most(ask_in, ready - now);
+            ask_in = most(
+                ask_in, most(ready - reference.tat, least(ready - now, batch * share.interval)));
         next_in = most(next_in, reference.share_tat - share_tolerance - now);
     }
     if (reference.paused)
@@ -227,9 +232,12 @@ static void reference_acquire(int worker, int64_t now, int64_t wanted, const str
     if (wanted > 0) {
         int64_t alive = granted < wanted ? most(3 * SECOND, horizon) : SECOND;
         alive += most(0, most(next_in, ask_in));
-        reference.alive_until[worker] = now + least(HOUR, alive);
+        reference.alive_until[0][worker] = now + least(HOUR, alive);
+        if (sharing)
+            reference.alive_until[1][worker] = now + least(HOUR, alive);
     }
     reference.void_since = 0;
+    reference.paced = limit.interval;
     reference_count(now, granted);
 
     answer[GRANTED] = granted;
