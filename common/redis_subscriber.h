@@ -4,7 +4,8 @@
  *  - A subscription lasts until the subscriber is closed; after a lost connection it is made anew.
  *    What was published meanwhile is lost: on_subscribed is called each time the subscription has
  *    come into force, so that the owner can look for himself.
- *  - A connection on which nothing is heard is tried every few seconds and replaced when it is dead.
+ *  - A connection on which nothing is heard is tried every few seconds and replaced when it is
+ *    dead.
  *  - Its comings and goings are not logged: there is another client to the same Redis that does. A
  *    Redis that does not allow the subscription is logged, once in ten minutes, and asked again.
  *  - Callbacks come on the loop's thread, none inside a call of this module.

@@ -5,11 +5,11 @@
  *    whose setting is "no limit" does not ask Redis and does not see it.
  *  - A pause lasts until it is resumed, or a week in which no worker asks.
  *  - A cooldown lasts for the given time, or longer where one is under way that does.
- *  - Each of these makes slots that were granted before void. The workers hear of it at once, or
- *    where the news is lost with their next question to Redis.
+ *  - Each of these makes slots that were granted before void. The workers hear of it at once, or,
+ *    where the news is lost, with their next question to Redis.
  *
- * Exactly one on_done per change, never inside the call. The change, and the texts it points to, are
- * the caller's and stay until then.
+ * Exactly one on_done per change, never inside the call. The change, and the texts it points to,
+ * are the caller's and stay until then.
  */
 #ifndef WORKER_ADMISSION_CONTROL_H
 #define WORKER_ADMISSION_CONTROL_H

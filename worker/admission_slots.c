@@ -30,7 +30,7 @@
 #define GATHER_US (20 * CLOCK_US_PER_MS)
 #define PROBE_US CLOCK_US_PER_SECOND
 #define COOLDOWN_UNSAID_US CLOCK_US_PER_SECOND
-/* Calls that were under way when Terra had enough each say so; not each is a cooldown of its own. */
+/* Calls that were under way when Terra had enough each say so; not each is a new cooldown. */
 #define COOLDOWN_SAME_US (100 * CLOCK_US_PER_MS)
 /* For so long an epoch is worth telling: slots of it may still be in somebody's hand. */
 #define EPOCH_WORTH_US (3600 * CLOCK_US_PER_SECOND)

@@ -30,6 +30,7 @@ struct intake {
     struct kafka_consumer *consumer;
     struct intake_partition
         *partitions; /* OURS and LEAVING; those GONE live by their places alone */
+    unsigned partition_count;
     uv_timer_t revoke_timer;
     bool letting_go; /* between on_revoked and kafka_consumer_let_go */
     bool held;
@@ -63,6 +64,7 @@ static void free_partition(struct intake_partition *partition)
 static void forget_partition(struct intake *intake, struct intake_partition *partition)
 {
     DL_DELETE2(intake->partitions, partition, previous, next);
+    intake->partition_count--;
     metric_add(intake->assigned, -1);
     partition->state = INTAKE_PLACE_GONE;
     if (partition->places_out == 0)
@@ -71,14 +73,8 @@ static void forget_partition(struct intake *intake, struct intake_partition *par
 
 static void tell_partitions(struct intake *intake)
 {
-    const struct intake_partition *partition;
-    unsigned count = 0;
-    DL_FOREACH2(intake->partitions, partition, next)
-    {
-        count++;
-    }
     if (intake->options.on_partitions)
-        intake->options.on_partitions(intake->options.context, count);
+        intake->options.on_partitions(intake->options.context, intake->partition_count);
 }
 
 static void on_assigned(
@@ -93,6 +89,7 @@ static void on_assigned(
         partition->state = INTAKE_PLACE_OURS;
         offset_window_init(&partition->window);
         DL_APPEND2(intake->partitions, partition, previous, next);
+        intake->partition_count++;
         metric_add(intake->assigned, 1);
         log_info("intake", "partition assigned", LOG_TEXT("topic", partition->topic),
             LOG_INT("partition", partition->partition));

@@ -100,6 +100,34 @@ def test_each_environment_has_its_own_limit(flow):
     assert counts["count"] == 4 and counts["last_us"] - counts["first_us"] >= 1_450_000
 
 
+def test_workers_share_one_limit():
+    with ConnectFlow({"TERRA_RATE_LIMIT": f"{2 * RATE}/s", "TERRA_RATE_BURST": BURST}, workers=2) as flow:
+        for worker in flow.workers:
+            worker.wait_for_log("partition assigned")
+        flow.sandbox.reset()
+        places = [place for partition in range(4)
+                  for place in flow.send_all([{"reference_id": new_id()} for _ in range(30)], partition=partition)]
+        assert all(is_link(flow.reply(place).json["link"]) for place in places)
+        counts = flow.sandbox.call_counts()
+        assert counts["count"] == 120 and counts["busiest_second"] <= 2 * RATE + BURST
+        seconds = (counts["last_us"] - counts["first_us"]) / 1e6
+        assert seconds <= 1.2 * (120 - BURST) / (2 * RATE)
+
+        # What Terra says to one of them both obey.
+        hit = new_id("hit")
+        flow.sandbox.reset()
+        flow.sandbox.add_fault(reference_id_prefix=hit, status=429, retry_after=1)
+        first = flow.send({"reference_id": hit}, partition=0)
+        others = [place for partition in range(4)
+                  for place in flow.send_all([{"reference_id": new_id()} for _ in range(20)], partition=partition)]
+        assert all(is_link(flow.reply(place).json["link"]) for place in [first, *others])
+        calls = flow.sandbox.calls()
+        refused_us = next(call["monotonic_us"] for call in calls if call["reference_id"] == hit)
+        # Those that were on their way when the first worker heard it, or until the other one did.
+        quick = [call for call in calls if 100_000 < call["monotonic_us"] - refused_us < 950_000]
+        assert not quick and len(calls) == 82
+
+
 def test_a_request_that_leaves_the_queue_leaves_its_slot(flow):
     """A slot belongs to the queue: links from the cache and late requests cost none."""
     value = {"reference_id": new_id(), "request_id": new_id("r")}

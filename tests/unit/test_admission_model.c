@@ -6,7 +6,7 @@
  *
  * The script asks Redis for the time; here that one call is replaced by an argument, so a second
  * takes no second. ADMISSION_MODEL_STEPS (20000) and ADMISSION_MODEL_SEED set how many steps and
- * which; a million takes about half a minute.
+ * which; a million takes a minute or two.
  */
 #include <inttypes.h>
 #include <setjmp.h>
