@@ -49,6 +49,9 @@ static unsigned asker_count;
 static unsigned told; /* turns and refusals, over all */
 static int64_t turn_times[ASKERS_MAX];
 static unsigned turns;
+static bool calls_last; /* until end_call */
+static struct asker *calls[ASKERS_MAX];
+static unsigned call_count, calls_ended;
 
 static void on_turn(
     struct admission_ticket *ticket, enum admission_verdict verdict, int64_t room_in_us)
@@ -66,7 +69,10 @@ static void on_turn(
     asker->turn = true;
     asker->worker->turns++;
     turn_times[turns++] = asker->told_us;
-    admission_done(asker->worker->admission, ticket);
+    if (calls_last)
+        calls[call_count++] = asker;
+    else
+        admission_done(asker->worker->admission, ticket);
 }
 
 static struct admission_options options_of(enum admission_without_redis without_redis)
@@ -100,7 +106,8 @@ static void begin(const char *rate, int64_t burst)
     assert_true(rate_parse(rate, &environment.rate));
     memset(workers, 0, sizeof workers);
     memset(askers, 0, sizeof askers);
-    asker_count = told = turns = 0;
+    asker_count = told = turns = call_count = calls_ended = 0;
+    calls_last = false;
     metrics_reset();
 }
 
@@ -275,16 +282,34 @@ static void test_share_of_the_limit(void **state)
     end();
 }
 
+static void end_call(uv_timer_t *timer)
+{
+    (void)timer;
+    if (calls_ended == call_count)
+        return;
+    struct asker *asker = calls[calls_ended++];
+    admission_done(asker->worker->admission, &asker->ticket);
+}
+
 static void test_permits_gather(void **state)
 {
     (void)state;
     begin("1000/s", 50);
     struct admission_options options = options_of(ADMISSION_SHARE);
-    options.calls_in_flight_max = 2;
+    options.calls_in_flight_max = 10;
     start(&workers[0], &options);
-    ask_many(&workers[0], 100);
+    calls_last = true;
+    ask_many(&workers[0], 110);
+    wait_told(10);
+    /* They end one by one, far below the limit. */
+    uv_timer_t timer;
+    uv_timer_init(&fixture.loop, &timer);
+    uv_timer_start(&timer, end_call, 4, 4);
     wait_told(100);
-    assert_true(redis_calls() <= 75);
+    assert_true(redis_calls() <= 60);
+    uv_close((uv_handle_t *)&timer, NULL);
+    while (calls_ended < call_count)
+        end_call(NULL);
     end();
 }
 
@@ -571,6 +596,27 @@ static void test_faults(void **state)
     }
 }
 
+/* Others may not have come back yet, and have their parts of the limit. */
+static void test_comes_back_slowly(void **state)
+{
+    (void)state;
+    begin("100/s", 4);
+    start_workers(1);
+    admission_set_fraction(workers[0].admission, 1, 4);
+    ask_many(&workers[0], 200);
+    wait_told(5);
+    redis_server_freeze(&server);
+    while (mode_is("share") == 0)
+        uv_run(&fixture.loop, UV_RUN_ONCE);
+    redis_server_thaw(&server);
+    while (mode_is("redis") == 0)
+        uv_run(&fixture.loop, UV_RUN_ONCE);
+    int64_t start_us = clock_monotonic_us();
+    wait_told(told + 15);
+    assert_true(clock_monotonic_us() - start_us >= 12 * SECOND / 25);
+    end();
+}
+
 /* These heal within one question. */
 static void test_forgotten(void **state)
 {
@@ -662,6 +708,7 @@ int main(void)
         cmocka_unit_test(test_pause_and_resume),
         cmocka_unit_test(test_override_wins_until_it_ends),
         cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_comes_back_slowly),
         cmocka_unit_test(test_forgotten),
         cmocka_unit_test(test_what_is_done_without_redis),
         cmocka_unit_test(test_without_any_redis),
