@@ -50,7 +50,8 @@ struct worker {
     uv_loop_t loop;
     uv_signal_t sigterm, sigint;
     uv_timer_t shutdown_timer;
-    struct redis_client *redis; /* NULL: none configured */
+    struct redis_client *redis;          /* NULL: none configured */
+    struct redis_subscriber *subscriber; /* of the same */
     struct link_memory *link_memory;
     struct status_server *status; /* NULL: nothing listens */
     struct worker_part *parts[FLOW_COUNT];
@@ -70,6 +71,8 @@ static void close_rest(struct worker *worker)
         link_memory_close(worker->link_memory);
     if (worker->redis)
         redis_client_close(worker->redis);
+    if (worker->subscriber)
+        redis_subscriber_close(worker->subscriber);
     uv_close((uv_handle_t *)&worker->sigterm, NULL);
     uv_close((uv_handle_t *)&worker->sigint, NULL);
     uv_close((uv_handle_t *)&worker->shutdown_timer, NULL);
@@ -167,8 +170,8 @@ static bool make_redis(struct worker *worker, char error[WORKER_PART_ERROR_SIZE]
     const struct config *config = &worker->config;
     if (text_empty(config->redis_url)) {
         log_warn("worker",
-            "REDIS_URL is not set: each worker keeps its own reply cache and its own rate limit; "
-            "run one worker only");
+            "REDIS_URL is not set: each worker keeps its own reply cache and its part of the "
+            "rate limit; run one worker only");
         return true;
     }
     const struct redis_client_options options = {
@@ -177,9 +180,11 @@ static bool make_redis(struct worker *worker, char error[WORKER_PART_ERROR_SIZE]
         .reconnect_max_us = REDIS_RECONNECT_MAX_US,
         .ca_file = text_empty(config->redis_ca_file) ? NULL : config->redis_ca_file,
     };
-    enum result result =
-        redis_client_new(&worker->loop, &options, &worker->redis, error, WORKER_PART_ERROR_SIZE);
-    return result == RESULT_OK || worker_part_blame("REDIS_URL", error);
+    bool made = redis_client_new(&worker->loop, &options, &worker->redis, error,
+                    WORKER_PART_ERROR_SIZE) == RESULT_OK &&
+                redis_subscriber_new(&worker->loop, &options, &worker->subscriber, error,
+                    WORKER_PART_ERROR_SIZE) == RESULT_OK;
+    return made || worker_part_blame("REDIS_URL", error);
 }
 
 static bool make_parts(struct worker *worker, const char *flow, char error[WORKER_PART_ERROR_SIZE])
@@ -188,6 +193,7 @@ static bool make_parts(struct worker *worker, const char *flow, char error[WORKE
         .loop = &worker->loop,
         .config = &worker->config,
         .redis = worker->redis,
+        .subscriber = worker->subscriber,
         .link_memory = worker->link_memory,
         .on_fatal = on_fatal,
         .on_stopped = on_stopped,

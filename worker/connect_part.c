@@ -26,6 +26,9 @@ struct connect_part {
     struct publisher *publisher;       /* replies, each at once */
     struct publisher *batch_publisher; /* outcomes and dead letters, in batches */
     struct connect_flow *flow;
+    struct kafka_topic_query partitions_query;
+    unsigned partitions; /* of the request topic, ours */
+    bool asking_partitions;
     bool publishers_closing, terra_closing;
 };
 
@@ -119,6 +122,33 @@ static void drain(struct worker_part *part)
 static unsigned jobs(const struct worker_part *part)
 {
     return connect_flow_jobs(((const struct connect_part *)part)->flow);
+}
+
+/* ---- this worker's part of the request topic, which is its part of the limit without Redis ---- */
+
+static void on_partitions_counted(
+    struct kafka_topic_query *query, enum kafka_topic_state state, int32_t partition_count)
+{
+    struct connect_part *connect = query->context;
+    connect->asking_partitions = false;
+    unsigned all =
+        state == KAFKA_TOPIC_FOUND && partition_count > 0 ? (unsigned)partition_count : 0;
+    admission_set_fraction(connect->admission, connect->partitions, all);
+}
+
+static void on_partitions(void *context, unsigned partitions)
+{
+    struct connect_part *connect = context;
+    connect->partitions = partitions;
+    if (connect->asking_partitions || connect->part.stopping)
+        return; /* the answer under way takes the new number */
+    connect->asking_partitions = true;
+    connect->partitions_query = (struct kafka_topic_query){
+        .topic = connect->part.options.config->connect_requests_topic,
+        .on_answer = on_partitions_counted,
+        .context = connect,
+    };
+    publisher_find_topic(connect->batch_publisher, &connect->partitions_query);
 }
 
 /* ---- building up ---- */
@@ -247,6 +277,12 @@ static void make_stages(struct connect_part *connect)
         &(struct admission_options){
             .environments = &connect->environments,
             .calls_in_flight_max = (unsigned)config->terra_calls_in_flight_max,
+            .redis = connect->part.options.redis,
+            .subscriber = connect->part.options.subscriber,
+            .key_prefix = config->redis_key_prefix,
+            .share = (unsigned)config->terra_rate_share,
+            .without_redis = (enum admission_without_redis)config->limit_without_redis,
+            .cooldown_max_us = config->terra_cooldown_max_us,
         });
     make_terra(connect);
     connect->flow = connect_flow_new(connect->part.options.loop,
@@ -286,6 +322,7 @@ static bool build(struct worker_part *part, char error[WORKER_PART_ERROR_SIZE])
         return false;
     make_stages(connect);
     part->intake_options.topic = part->options.config->connect_requests_topic;
+    part->intake_options.on_partitions = on_partitions;
     part->intake_options.records_in_flight_max =
         (unsigned)part->options.config->requests_in_flight_max;
     return true;

@@ -16,6 +16,7 @@
 #include <uv.h>
 
 #include "common/redis_client.h"
+#include "common/redis_subscriber.h"
 #include "worker/config.h"
 #include "worker/intake.h"
 #include "worker/link_memory.h"
@@ -32,8 +33,8 @@ struct worker_part_type {
     const char *group_suffix; /* to KAFKA_GROUP_ID */
     size_t size;              /* of the type's own struct, which begins as zeroes */
 
-    /* Makes the stages and the flow, and says in part->intake_options which topic is read and how
-     * many records are in flight at most. False with the reason, for the operator. */
+    /* Makes the stages and the flow, and says in part->intake_options which topic is read, how many
+     * records are in flight at most, and, if it wants to know, on_partitions. False with the reason, for the operator. */
     bool (*build)(struct worker_part *part, char error[WORKER_PART_ERROR_SIZE]);
     /* part->intake is there: starts the flow and, now or later, calls worker_part_join. */
     void (*start)(struct worker_part *part);
@@ -54,7 +55,8 @@ extern const struct worker_part_type connect_part, events_part, connections_part
 struct worker_part_options {
     uv_loop_t *loop;
     const struct config *config;
-    struct redis_client *redis; /* NULL: none configured */
+    struct redis_client *redis;          /* NULL: none configured */
+    struct redis_subscriber *subscriber; /* of the same */
     struct link_memory *link_memory;
     /* A client cannot go on; a new process can. */
     void (*on_fatal)(void *context, const char *reason);
