@@ -8,8 +8,9 @@
  * not each costs a call.
  *
  *  - A slot belongs to whoever stands first when its time comes. It is good from its beginning
- *    until its theoretical arrival time, plus an interval and 5 ms; later it is dropped, never fired
- *    beside those whose time it is. So a process that stood still fires nothing of what it held.
+ *    until its theoretical arrival time, plus an interval and 5 ms; later it is dropped, never
+ *    fired beside those whose time it is. So a process that stood still fires nothing of what it
+ *    held.
  *  - A slot of an older epoch is void: a cooldown, a pause or a changed limit has come since. News
  *    of an epoch is pushed on a channel, and each answer carries it.
  *  - Redis' clock is never compared with ours. Its answer says "in so many microseconds"; that is
