@@ -12,6 +12,7 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/http_coding.h"
 #include "common/http_shards.h"
 #include "common/memory.h"
 
@@ -21,11 +22,19 @@
 #define UPLOAD_BUFFER_BYTES 16384L
 /* One for each open transfer; the default of 16 KiB makes 16 MB of a thousand small answers. */
 #define RECEIVE_BUFFER_BYTES 4096L
-#define HEADER_BYTES_MAX ((size_t)64 * 1024)
+/* A body that nobody wants any more is read to its end when no more than this is left: about what
+ * a new connection with TLS costs. */
+#define DRAIN_BYTES_MAX 65536
 
-struct http_headers {
-    struct curl_slist *list;
-    unsigned references;
+/* What has come of a response so far. */
+struct arrival {
+    bool head_complete;
+    unsigned layers;      /* of compression, by its head */
+    bool undecodable;     /* more or other ones than are allowed */
+    size_t body_bytes;    /* shown or stored */
+    bool too_large;       /* the body, before or after decompression */
+    bool enough;          /* for on_body */
+    size_t drained_bytes; /* since then */
 };
 
 /* An easy handle and the call it serves. */
@@ -37,9 +46,11 @@ struct http_transfer {
     struct buf body;
     enum http_method method; /* what the easy handle is set to */
     bool fresh_connection;   /* likewise */
+    bool accept_compressed;  /* likewise */
     bool request_sent;       /* or begun to be, on any connection */
-    bool head_complete;      /* of the response */
+    bool address_forbidden;  /* one was refused, and none connected to since */
     bool cancelled;
+    struct arrival arrival;
     CURLcode refusal;           /* why curl did not take it */
     struct http_transfer *next; /* in the pool */
 };
@@ -67,11 +78,79 @@ struct http_client {
 
 /* ---- curl's callbacks ---- */
 
+static bool is_little_left(const struct http_transfer *transfer)
+{
+    curl_off_t size = -1;
+    curl_off_t received = 0;
+
+    curl_easy_getinfo(transfer->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &size);
+    curl_easy_getinfo(transfer->easy, CURLINFO_SIZE_DOWNLOAD_T, &received);
+    /* Where the size is not known, drained_bytes will tell. */
+    return size < 0 || size - received <= DRAIN_BYTES_MAX;
+}
+
+/* False ends the transfer. */
+static bool drain(struct http_transfer *transfer, size_t size)
+{
+    transfer->arrival.drained_bytes += size;
+    return transfer->arrival.drained_bytes <= DRAIN_BYTES_MAX;
+}
+
+static bool show_body(struct http_transfer *transfer, const char *data, size_t size)
+{
+    struct http_call *call = transfer->call;
+    long status = 0;
+
+    curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
+    transfer->arrival.enough = !call->on_body(call, (int)status, data, size);
+    return !transfer->arrival.enough || is_little_left(transfer);
+}
+
+static bool take_body(struct http_transfer *transfer, const char *data, size_t size)
+{
+    if (transfer->arrival.enough)
+        return drain(transfer, size);
+    transfer->arrival.body_bytes += size;
+    if (transfer->arrival.body_bytes > transfer->call->response_bytes_max) {
+        transfer->arrival.too_large = true;
+        return false;
+    }
+    if (transfer->call->on_body != NULL)
+        return show_body(transfer, data, size);
+    return buf_append(&transfer->body, data, size);
+}
+
 static size_t on_body(char *data, size_t size, size_t count, void *transfer_pointer)
 {
-    struct http_transfer *transfer = transfer_pointer;
+    return take_body(transfer_pointer, data, size * count) ? size * count : 0;
+}
 
-    return buf_append(&transfer->body, data, size * count) ? size * count : 0;
+/* Ends a compressed body past its ceiling, also one of which nothing comes out. */
+static int on_progress(void *transfer_pointer, curl_off_t size, curl_off_t received,
+    curl_off_t upload_size, curl_off_t sent)
+{
+    struct http_transfer *transfer = transfer_pointer;
+    const curl_off_t bytes_max = (curl_off_t)transfer->call->response_bytes_max;
+
+    (void)upload_size;
+    (void)sent;
+    if (size > bytes_max || received > bytes_max)
+        transfer->arrival.too_large = true;
+    return transfer->arrival.too_large;
+}
+
+/* libcurl decodes up to five layers, among them such as nobody asked for; a Transfer-Encoding's
+ * even where no compression was asked for at all. */
+static bool may_decode(struct http_transfer *transfer, const char *line, size_t size)
+{
+    static const char transport[] = "Transfer-Encoding:";
+    const bool accepted = transfer->call->accept_compressed;
+    unsigned *layers = &transfer->arrival.layers;
+
+    if (!accepted &&
+        (size < strlen(transport) || strncasecmp(line, transport, strlen(transport)) != 0))
+        return true;
+    return http_coding_count(line, size, layers) && *layers <= (accepted ? 1 : 0);
 }
 
 /* Each line of a head. curl takes a head that breaks off for a whole one. */
@@ -79,10 +158,15 @@ static size_t on_head(char *data, size_t size, size_t count, void *transfer_poin
 {
     struct http_transfer *transfer = transfer_pointer;
 
-    if (size * count > 5 && memcmp(data, "HTTP/", 5) == 0)
-        transfer->head_complete = false; /* that of an interim response was another one */
-    else if (data[0] == '\r' || data[0] == '\n')
-        transfer->head_complete = true;
+    if (size * count > 5 && memcmp(data, "HTTP/", 5) == 0) {
+        transfer->arrival.head_complete = false; /* that of an interim response was another one */
+        transfer->arrival.layers = 0;
+    } else if (data[0] == '\r' || data[0] == '\n') {
+        transfer->arrival.head_complete = true;
+    } else if (!may_decode(transfer, data, size * count)) {
+        transfer->arrival.undecodable = true;
+        return 0;
+    }
     return size * count;
 }
 
@@ -96,7 +180,22 @@ static int on_request(void *transfer_pointer, char *remote_address, char *local_
     (void)remote_port;
     (void)local_port;
     transfer->request_sent = true;
+    transfer->address_forbidden = false;
     return CURL_PREREQFUNC_OK;
+}
+
+/* The only place that sees the address which the connection goes to. */
+static curl_socket_t on_open_socket(
+    void *transfer_pointer, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct http_transfer *transfer = transfer_pointer;
+    const struct http_client_options *options = &transfer->client->options;
+
+    if (!options->address_allowed(&address->addr, options->address_context)) {
+        transfer->address_forbidden = true;
+        return CURL_SOCKET_BAD;
+    }
+    return http_shards_open_socket(transfer->client->shards, purpose, address);
 }
 
 /* ---- transfers ---- */
@@ -110,12 +209,18 @@ static void set_fixed_options(struct http_transfer *transfer)
     SET(easy, CURLOPT_PRIVATE, transfer);
     SET(easy, CURLOPT_SHARE, client->share);
     http_shards_set_options(client->shards, easy);
+    if (options->address_allowed) {
+        SET(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+        SET(easy, CURLOPT_OPENSOCKETDATA, transfer);
+    }
     SET(easy, CURLOPT_WRITEFUNCTION, on_body);
     SET(easy, CURLOPT_WRITEDATA, transfer);
     SET(easy, CURLOPT_HEADERFUNCTION, on_head);
     SET(easy, CURLOPT_HEADERDATA, transfer);
     SET(easy, CURLOPT_PREREQFUNCTION, on_request);
     SET(easy, CURLOPT_PREREQDATA, transfer);
+    SET(easy, CURLOPT_XFERINFOFUNCTION, on_progress); /* while there is CURLOPT_NOPROGRESS 0 */
+    SET(easy, CURLOPT_XFERINFODATA, transfer);
     SET(easy, CURLOPT_NOSIGNAL, 1L);
     /* Or the end of a call whose name is still being resolved blocks until it is. */
     SET(easy, CURLOPT_QUICK_EXIT, 1L);
@@ -185,14 +290,14 @@ static void release_transfer(struct http_transfer *transfer)
 static CURLcode set_call_options(struct http_transfer *transfer, bool fresh_connection)
 {
     const struct http_call *call = transfer->call;
-    const struct http_headers *headers =
-        call->headers ? call->headers : transfer->client->no_headers;
+    struct curl_slist *headers =
+        http_headers_list(call->headers ? call->headers : transfer->client->no_headers);
     int64_t left_us = call->started_us + call->timeout_us - clock_monotonic_us();
     CURL *easy = transfer->easy;
 
     /* Rounded up; 0 would mean for ever. */
     SET(easy, CURLOPT_TIMEOUT_MS, left_us > 0 ? (long)(left_us / CLOCK_US_PER_MS + 1) : 1L);
-    SET(easy, CURLOPT_HTTPHEADER, headers->list);
+    SET(easy, CURLOPT_HTTPHEADER, headers);
     if (call->method == HTTP_POST) { /* which CURLOPT_POSTFIELDS implies */
         SET(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)call->body_size);
         SET(easy, CURLOPT_POSTFIELDS, call->body ? call->body : "");
@@ -203,6 +308,11 @@ static CURLcode set_call_options(struct http_transfer *transfer, bool fresh_conn
     if (transfer->fresh_connection != fresh_connection)
         SET(easy, CURLOPT_FRESH_CONNECT, fresh_connection ? 1L : 0L);
     transfer->fresh_connection = fresh_connection;
+    if (transfer->accept_compressed != call->accept_compressed) {
+        SET(easy, CURLOPT_ACCEPT_ENCODING, call->accept_compressed ? "gzip, deflate" : NULL);
+        SET(easy, CURLOPT_NOPROGRESS, call->accept_compressed ? 0L : 1L);
+    }
+    transfer->accept_compressed = call->accept_compressed;
     return curl_easy_setopt(easy, CURLOPT_URL, call->url);
 }
 
@@ -225,11 +335,17 @@ static enum http_outcome judge(const struct http_transfer *transfer, CURLcode re
 
     if (transfer->cancelled)
         return HTTP_CANCELLED;
-    if (!buf_ok(&transfer->body)) /* the code for it depends on the transfer encoding */
+    if (transfer->arrival.enough) /* whatever became of the rest */
+        return HTTP_STOPPED;
+    if (transfer->arrival.too_large) /* the code for it depends on the transfer encoding */
         return HTTP_RESPONSE_TOO_LARGE;
+    if (transfer->arrival.undecodable || result == CURLE_BAD_CONTENT_ENCODING)
+        return HTTP_UNDECODABLE;
+    if (transfer->address_forbidden && result != CURLE_OK)
+        return HTTP_ADDRESS_FORBIDDEN;
     switch (result) {
     case CURLE_OK:
-        if (!transfer->head_complete || status < 100 || status > 599)
+        if (!transfer->arrival.head_complete || status < 100 || status > 599)
             return HTTP_BROKEN;
         return HTTP_ANSWERED;
     case CURLE_OPERATION_TIMEDOUT:
@@ -250,11 +366,16 @@ static const char *explain(enum http_outcome outcome, CURLcode result)
 {
     switch (outcome) {
     case HTTP_ANSWERED:
+    case HTTP_STOPPED:
         return "";
     case HTTP_CANCELLED:
         return "cancelled";
     case HTTP_RESPONSE_TOO_LARGE:
         return "response body too large";
+    case HTTP_UNDECODABLE:
+        return "response body compressed in a way that cannot be read";
+    case HTTP_ADDRESS_FORBIDDEN:
+        return "the host has an address that may not be connected to";
     default:
         /* Not CURLOPT_ERRORBUFFER: its texts quote the URL. */
         return result == CURLE_OK ? "not a whole HTTP response" : curl_easy_strerror(result);
@@ -269,14 +390,15 @@ static void complete(struct http_transfer *transfer, CURLcode result)
     curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status);
     enum http_outcome outcome = judge(transfer, result, status);
     bool answered = outcome == HTTP_ANSWERED;
+    bool has_head = answered || outcome == HTTP_STOPPED;
     const struct http_response response = {
         .outcome = outcome,
-        .status = answered ? (int)status : 0,
+        .status = has_head ? (int)status : 0,
         .body = answered ? buf_text(&transfer->body) : "",
         .body_size = answered ? transfer->body.size : 0,
         .error = explain(outcome, result),
         .duration_us = clock_monotonic_us() - call->started_us,
-        .transfer = answered ? transfer : NULL,
+        .transfer = has_head ? transfer : NULL,
     };
 
     transfer->client->calls--;
@@ -296,7 +418,7 @@ static bool was_stale_connection(const struct http_transfer *transfer, CURLcode 
     if (result != CURLE_SEND_ERROR && result != CURLE_RECV_ERROR && result != CURLE_GOT_NOTHING &&
         result != CURLE_HTTP2 && result != CURLE_HTTP2_STREAM)
         return false;
-    if (!transfer->request_sent || transfer->body.size > 0)
+    if (!transfer->request_sent || transfer->arrival.body_bytes > 0)
         return false;
     curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &connections_made);
     curl_easy_getinfo(transfer->easy, CURLINFO_HEADER_SIZE, &header_bytes);
@@ -409,19 +531,25 @@ static void end_call(struct http_client *client, struct http_call *call)
     uv_idle_start(&client->idle, on_idle);
 }
 
+static void prepare_transfer(struct http_transfer *transfer, struct http_call *call)
+{
+    transfer->call = call;
+    transfer->cancelled = transfer->client->closing;
+    transfer->request_sent = false;
+    transfer->address_forbidden = false;
+    transfer->arrival = (struct arrival){0};
+    buf_reset(&transfer->body);
+    transfer->body.bytes_max = call->response_bytes_max;
+}
+
 void http_client_start(struct http_client *client, struct http_call *call)
 {
     assert(call->url != NULL && call->on_done != NULL && call->timeout_us > 0);
     struct http_transfer *transfer = acquire_transfer(client);
 
+    prepare_transfer(transfer, call);
     call->transfer = transfer;
     call->started_us = clock_monotonic_us();
-    transfer->call = call;
-    transfer->cancelled = client->closing;
-    transfer->request_sent = false;
-    transfer->head_complete = false;
-    buf_reset(&transfer->body);
-    transfer->body.bytes_max = call->response_bytes_max;
     client->calls++;
     if (!client->closing && give_to_curl(transfer, false))
         DL_APPEND2(client->in_flight, call, previous, next);
@@ -453,51 +581,6 @@ void http_client_close(struct http_client *client)
 unsigned http_client_calls_in_flight(const struct http_client *client)
 {
     return client->calls;
-}
-
-/* ---- headers ---- */
-
-static void append_header(struct http_headers *headers, const char *line)
-{
-    struct curl_slist *list = curl_slist_append(headers->list, line);
-
-    if (list == NULL)
-        abort();
-    headers->list = list;
-}
-
-struct http_headers *http_headers_new(const struct http_header *headers, size_t count)
-{
-    struct http_headers *made = memory_new(sizeof(*made));
-    struct buf line;
-
-    made->references = 1;
-    append_header(made, "Expect:"); /* none: it costs a round trip */
-    buf_init(&line, HEADER_BYTES_MAX);
-    for (size_t i = 0; i < count; i++) {
-        int value_size = (int)strcspn(headers[i].value, "\r\n");
-        /* "name:" means none to curl, and "name;" an empty one. */
-        buf_reset(&line);
-        buf_printf(&line, "%s%s%.*s", headers[i].name, value_size > 0 ? ": " : ";", value_size,
-            headers[i].value);
-        append_header(made, buf_text(&line));
-    }
-    buf_release(&line);
-    return made;
-}
-
-struct http_headers *http_headers_share(struct http_headers *headers)
-{
-    headers->references++;
-    return headers;
-}
-
-void http_headers_free(struct http_headers *headers)
-{
-    if (headers == NULL || --headers->references > 0)
-        return;
-    curl_slist_free_all(headers->list);
-    free(headers);
 }
 
 const char *http_response_header(const struct http_response *response, const char *name)

@@ -1,6 +1,6 @@
 /*
- * http_client: HTTP requests through libcurl on a libuv loop. curl.h stays inside http_client.c and
- * http_shards.
+ * http_client: HTTP requests through libcurl on a libuv loop. curl.h stays inside http_client.c,
+ * http_headers.c and http_shards.
  *
  * Promises:
  *  - every started call gets exactly one on_done, never inside http_client_start or
@@ -12,6 +12,10 @@
  *  - a kept connection that the server had closed meanwhile is not an attempt lost: when no byte
  *    of the answer had come, the request goes out again on a fresh connection by itself;
  *  - header names go out exactly as given;
+ *  - with options.address_allowed, each address is judged when a connection to it is about to be
+ *    made: what the name means then is what counts, whatever it meant before;
+ *  - compression is accepted only by calls that ask for it, gzip or deflate in one layer: layers
+ *    multiply, and a few kilobytes of five of them keep a processor busy for days;
  *  - any text may be a URL: one that is none is an HTTP_CONNECT_FAILED.
  *
  * Ownership: the call, its URL, body and headers belong to the caller and stay valid until on_done
@@ -27,12 +31,13 @@
 #define COMMON_HTTP_CLIENT_H
 
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <uv.h>
 
+#include "common/http_headers.h"
 #include "common/http_message.h"
 
 struct http_client;
-struct http_headers;
 struct http_transfer;
 
 struct http_client_options {
@@ -44,6 +49,11 @@ struct http_client_options {
     const char *proxy;   /* NULL: none, whatever the environment says */
     const char *ca_file; /* NULL: the system's */
     bool http2;          /* offer HTTP/2 over TLS; HTTP/1.1 keep-alive otherwise */
+    /* NULL: any address. Of a host with several, those that are refused are passed over; when none
+     * can be connected to, and one was refused, that is an HTTP_ADDRESS_FORBIDDEN. With a proxy it
+     * judges the proxy's address. Calls nothing of http_client. */
+    bool (*address_allowed)(const struct sockaddr *address, const void *address_context);
+    const void *address_context;
 };
 
 /* One call. The caller fills in the first part, embeds it where the context is at hand, and keeps
@@ -55,7 +65,14 @@ struct http_call {
     const char *body;                   /* POST only */
     size_t body_size;
     int64_t timeout_us; /* for the whole call, > 0 */
+    /* Ceiling of the body, stored or not; of a compressed one before and after decompression. */
     size_t response_bytes_max;
+    bool accept_compressed; /* say so to the server, and decompress what comes */
+    /* NULL: the body is stored, and on_done has it. Else each piece is shown here as it comes,
+     * decompressed, and none is stored; false means enough, and the call ends as HTTP_STOPPED
+     * (when little is left, after that has come: it costs less than a new connection). Calls
+     * nothing of http_client. */
+    bool (*on_body)(struct http_call *call, int status, const void *bytes, size_t size);
     void (*on_done)(struct http_call *call, const struct http_response *response);
     void *context;
 
@@ -72,12 +89,6 @@ void http_client_start(struct http_client *client, struct http_call *call);
 /* The call completes with HTTP_CANCELLED, soon. Nothing happens when it is not in flight. */
 void http_client_cancel(struct http_client *client, struct http_call *call);
 unsigned http_client_calls_in_flight(const struct http_client *client);
-
-/* A set of headers made once and used by many calls, also at the same time; counted references,
- * since calls may be in flight while a key is changed. A value ends at its first CR or LF. */
-struct http_headers *http_headers_new(const struct http_header *headers, size_t count);
-struct http_headers *http_headers_share(struct http_headers *headers);
-void http_headers_free(struct http_headers *headers); /* gives up one reference; NULL is fine */
 
 /* The last value of a response header, or NULL; name in any case. Only during on_done. */
 const char *http_response_header(const struct http_response *response, const char *name);

@@ -15,8 +15,14 @@ const char *http_outcome_name(enum http_outcome outcome)
         return "broken";
     case HTTP_RESPONSE_TOO_LARGE:
         return "response_too_large";
+    case HTTP_UNDECODABLE:
+        return "undecodable";
     case HTTP_CANCELLED:
         return "cancelled";
+    case HTTP_ADDRESS_FORBIDDEN:
+        return "address_forbidden";
+    case HTTP_STOPPED:
+        return "stopped";
     }
     return "unknown";
 }

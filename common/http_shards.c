@@ -23,7 +23,7 @@ struct http_socket {
     curl_socket_t descriptor;
     int wanted;       /* what curl asks for: UV_READABLE, UV_WRITABLE; 0 after its removal */
     int armed;        /* what libuv watches */
-    bool opened;      /* by on_open_socket */
+    bool opened;      /* by http_shards_open_socket */
     bool established; /* and connected: on_close_socket will tell when it goes */
 };
 
@@ -173,7 +173,7 @@ static int on_socket(
     return 0;
 }
 
-static curl_socket_t on_open_socket(
+curl_socket_t http_shards_open_socket(
     void *shards_pointer, curlsocktype purpose, struct curl_sockaddr *address)
 {
     int descriptor = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -329,7 +329,7 @@ void http_shard_remove(struct http_shard *shard, CURL *easy)
 
 void http_shards_set_options(struct http_shards *shards, CURL *easy)
 {
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, http_shards_open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, shards);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
     curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, shards); /* connections outlive easy handles */

@@ -40,6 +40,11 @@ void http_shards_close(struct http_shards *shards, void (*on_closed)(void *conte
 /* The options of an easy handle by which its connections are watched. */
 void http_shards_set_options(struct http_shards *shards, CURL *easy);
 
+/* The CURLOPT_OPENSOCKETFUNCTION that http_shards_set_options installs, for whoever puts a check of
+ * the address in front of it; the first argument is the struct http_shards. */
+curl_socket_t http_shards_open_socket(
+    void *shards_pointer, curlsocktype purpose, struct curl_sockaddr *address);
+
 /* The shard that took the easy handle; NULL: curl refused it. */
 struct http_shard *http_shards_add(struct http_shards *shards, CURL *easy);
 

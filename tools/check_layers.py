@@ -25,7 +25,7 @@ LOOP_FREE = {"base", "pure", "settings"}
 # A library's headers stay inside the files that wrap it.
 LIBRARIES = {
     r"librdkafka/": r"common/kafka_",
-    r"curl/": r"common/http_(client|shards)",
+    r"curl/": r"common/http_(client|headers|shards)",
     r"hiredis/": r"common/redis_",
     r"microhttpd\.h": r"common/http_server",
     r"cjson/": r"common/json",

@@ -190,6 +190,7 @@ static void judge_transport(enum http_outcome outcome, struct terra_answer *answ
         [HTTP_BROKEN] = "Terra: the connection broke before its whole answer had come",
         [HTTP_RESPONSE_TOO_LARGE] = "Terra or operator: the answer was larger than any that holds "
                                     "a link; check the URLs",
+        [HTTP_UNDECODABLE] = "Terra: the answer was compressed in a way that nobody asked for",
         [HTTP_CANCELLED] = "nobody is at fault: the worker gave up the call to Terra since it "
                            "stops; send the same request again",
     };

@@ -23,6 +23,8 @@ struct http_stub_connection {
 
 struct stub_write {
     uv_write_t request;
+    const void *body; /* NULL: none, or written already */
+    size_t body_size;
     size_t filler_left;
     enum http_stub_then then;
 };
@@ -67,8 +69,14 @@ static void on_written(uv_write_t *request, int status)
 {
     struct stub_write *write = request->data;
     struct http_stub_connection *connection = request->handle->data;
+    const void *body = write->body;
     size_t size = write->filler_left < sizeof(filler) ? write->filler_left : sizeof(filler);
 
+    write->body = NULL;
+    if (status == 0 && body != NULL) {
+        write_on(connection, write, body, write->body_size);
+        return;
+    }
     if (status == 0 && size > 0) {
         write->filler_left -= size;
         write_on(connection, write, filler, size);
@@ -102,6 +110,8 @@ static void follow_rule(struct http_stub_connection *connection, const struct ht
 {
     struct stub_write *write = memory_new(sizeof(*write));
 
+    write->body = rule->body;
+    write->body_size = rule->body_size;
     write->filler_left = rule->filler_bytes;
     write->then = rule->then;
     if (rule->answer != NULL) {

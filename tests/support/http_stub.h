@@ -19,9 +19,11 @@ enum http_stub_then {
 };
 
 struct http_stub_rule {
-    const char *path;      /* the query is not compared; NULL ends the rules */
-    const char *answer;    /* NULL: not a byte */
-    size_t filler_bytes;   /* so many 'x' behind the answer */
+    const char *path;   /* the query is not compared; NULL ends the rules */
+    const char *answer; /* NULL: not a byte */
+    const void *body;   /* bytes behind the answer, zeros included; NULL: none */
+    size_t body_size;
+    size_t filler_bytes;   /* so many 'x' behind all that */
     unsigned from_request; /* only from this request on its connection on; the first is 1 */
     bool early;            /* act on the request's head, without waiting for its body */
     enum http_stub_then then;

@@ -269,6 +269,7 @@ static void test_no_answer_at_all(void **state)
         {HTTP_TLS_UNTRUSTED, TERRA_RETRY_FEW},
         {HTTP_BROKEN, TERRA_RETRY},
         {HTTP_RESPONSE_TOO_LARGE, TERRA_RETRY_FEW},
+        {HTTP_UNDECODABLE, TERRA_RETRY},
         {HTTP_CANCELLED, TERRA_RETRY},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
