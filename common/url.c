@@ -160,8 +160,13 @@ static bool complete_web_url(struct url *url)
 
 bool url_parse(const char *text, struct url *url)
 {
+    return url_parse_sized(text, URL_BYTES_MAX, url);
+}
+
+bool url_parse_sized(const char *text, size_t bytes_max, struct url *url)
+{
     *url = (struct url){.port = -1};
-    if (strnlen(text, URL_BYTES_MAX + 1) > URL_BYTES_MAX)
+    if (strnlen(text, bytes_max + 1) > bytes_max)
         return false;
     const char *at = read_scheme(text, url);
     if (at && at[0] == '/' && at[1] == '/')
@@ -190,6 +195,46 @@ bool url_host_is_loopback(const struct url *url)
     if (inet_pton(AF_INET, url->host, &address) == 1)
         return ntohl(address.s_addr) >> 24 == 127;
     return strcmp(url->host, "localhost") == 0 || strcmp(url->host, "[::1]") == 0;
+}
+
+/* One byte of a path as a lenient server reads it: dots, slashes and backslashes count, also when
+ * percent-encoded. */
+static char next_decoded(const char **at, const char *end)
+{
+    static const struct {
+        const char *escape;
+        char decoded;
+    } escapes[] = {{"%2e", '.'}, {"%2f", '/'}, {"%5c", '/'}};
+    for (size_t i = 0; i < sizeof(escapes) / sizeof(escapes[0]) && **at == '%'; i++) {
+        if (end - *at >= 3 && strncasecmp(*at, escapes[i].escape, 3) == 0) {
+            *at += 3;
+            return escapes[i].decoded;
+        }
+    }
+    return *(*at)++;
+}
+
+/* "." or ".." as a whole segment leads out of the place that a path names. Some servers cut a
+ * segment at ';' first, so "..;x" is one too. */
+bool url_path_has_dot_segment(const char *path, size_t size)
+{
+    const char *at = path, *end = path + size;
+    size_t dots = 0;
+    bool only_dots = true; /* so far in this segment */
+    while (at < end) {
+        char character = next_decoded(&at, end);
+        if (character == '/' || character == ';') {
+            if (only_dots && (dots == 1 || dots == 2))
+                return true;
+            dots = 0;
+            only_dots = character == '/';
+        } else if (character == '.') {
+            dots++;
+        } else {
+            only_dots = false;
+        }
+    }
+    return only_dots && (dots == 1 || dots == 2);
 }
 
 void url_append_encoded(struct buf *buf, const char *text)

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define URL_BYTES_MAX 2048
+#define URL_BYTES_MAX 2048 /* of url_parse */
 #define URL_SCHEME_SIZE 32
 #define URL_HOST_SIZE 256
 
@@ -29,9 +29,15 @@ struct url {
 };
 
 bool url_parse(const char *text, struct url *url);
+/* With a ceiling of the caller's: signed URLs are long. */
+bool url_parse_sized(const char *text, size_t bytes_max, struct url *url);
 
 /* localhost, 127.0.0.0/8 and [::1], as written. */
 bool url_host_is_loopback(const struct url *url);
+
+/* Is "." or ".." a whole segment of the path, as the most lenient server reads it (percent-encoded,
+ * behind a backslash, in front of a ';')? Then the path leads elsewhere than its beginning says. */
+bool url_path_has_dot_segment(const char *path, size_t size);
 
 /* Appends text percent-encoded, all but RFC 3986's unreserved characters. */
 struct buf;

@@ -32,46 +32,6 @@ static bool is_never_allowed(const struct url *url)
     return url->has_userinfo || (strcmp(url->scheme, "http") == 0 && !url_host_is_loopback(url));
 }
 
-/* One byte of a path as a lenient server reads it: dots, slashes and backslashes count, also when
- * percent-encoded. */
-static char next_decoded(const char **at, const char *end)
-{
-    static const struct {
-        const char *escape;
-        char decoded;
-    } escapes[] = {{"%2e", '.'}, {"%2f", '/'}, {"%5c", '/'}};
-    for (size_t i = 0; i < sizeof(escapes) / sizeof(escapes[0]) && **at == '%'; i++) {
-        if (end - *at >= 3 && strncasecmp(*at, escapes[i].escape, 3) == 0) {
-            *at += 3;
-            return escapes[i].decoded;
-        }
-    }
-    return *(*at)++;
-}
-
-/* "." or ".." as a whole segment leads out of the place that a path names. Some servers cut a
- * segment at ';' first, so "..;x" is one too. */
-static bool has_dot_segment(const char *path, size_t size)
-{
-    const char *at = path, *end = path + size;
-    size_t dots = 0;
-    bool only_dots = true; /* so far in this segment */
-    while (at < end) {
-        char character = next_decoded(&at, end);
-        if (character == '/' || character == ';') {
-            if (only_dots && (dots == 1 || dots == 2))
-                return true;
-            dots = 0;
-            only_dots = character == '/';
-        } else if (character == '.') {
-            dots++;
-        } else {
-            only_dots = false;
-        }
-    }
-    return only_dots && (dots == 1 || dots == 2);
-}
-
 /* A lone "/" names no place within the host. */
 static bool has_path(const struct url *rule)
 {
@@ -83,7 +43,7 @@ static bool path_matches(const struct url *rule, const struct url *url)
     if (!has_path(rule))
         return true;
     if (url->path_size < rule->path_size || memcmp(url->path, rule->path, rule->path_size) != 0 ||
-        has_dot_segment(url->path, url->path_size))
+        url_path_has_dot_segment(url->path, url->path_size))
         return false;
     return url->path_size == rule->path_size || rule->path[rule->path_size - 1] == '/' ||
            url->path[rule->path_size] == '/';
@@ -110,7 +70,7 @@ static const char *add_rule(struct redirect_rules *rules, char *text)
         return "has a scheme or userinfo that is never allowed";
     if (rule->parsed.query || rule->parsed.has_fragment)
         return "must end with its path";
-    if (has_dot_segment(rule->parsed.path, rule->parsed.path_size))
+    if (url_path_has_dot_segment(rule->parsed.path, rule->parsed.path_size))
         return "has a \".\" or \"..\" in its path";
     return NULL;
 }

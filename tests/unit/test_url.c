@@ -195,12 +195,56 @@ static void encodes(void **state)
     }
 }
 
+static void holds_a_ceiling_of_the_callers(void **state)
+{
+    (void)state;
+    struct url url;
+    struct buf text;
+    buf_init(&text, 10000);
+    buf_append_text(&text, "https://a.example/");
+    while (text.size < 8192)
+        buf_append_char(&text, 'a');
+    assert_true(url_parse_sized(buf_text(&text), 8192, &url));
+    assert_int_equal(url.path_size, 8192 - 17);
+    assert_false(url_parse_sized(buf_text(&text), 8191, &url));
+    buf_release(&text);
+}
+
+static void sees_dot_segments(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        bool dots;
+    } rows[] = {
+        {"", false},
+        {"/", false},
+        {"/a/b", false},
+        {"/a..b/.c/d./...", false},
+        {"/.", true},
+        {"/a/../b", true},
+        {"/a/..", true},
+        {"/a/./b", true},
+        {"/a/%2e%2E/b", true},
+        {"/a%2f..%2Fb", true},
+        {"/a%5c..", true},
+        {"/..;x/b", true},
+        {"/a;../b", false},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (url_path_has_dot_segment(rows[i].path, strlen(rows[i].path)) != rows[i].dots)
+            fail_msg("\"%s\"", rows[i].path);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(splits_absolute_urls),
         cmocka_unit_test(refuses_what_programs_read_differently),
         cmocka_unit_test(holds_its_sizes),
+        cmocka_unit_test(holds_a_ceiling_of_the_callers),
+        cmocka_unit_test(sees_dot_segments),
         cmocka_unit_test(knows_loopback_hosts),
         cmocka_unit_test(encodes),
     };
