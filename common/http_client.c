@@ -130,11 +130,11 @@ static int on_progress(void *transfer_pointer, curl_off_t size, curl_off_t recei
     curl_off_t upload_size, curl_off_t sent)
 {
     struct http_transfer *transfer = transfer_pointer;
-    const curl_off_t bytes_max = (curl_off_t)transfer->call->response_bytes_max;
 
+    (void)size; /* on_body may have enough long before */
     (void)upload_size;
     (void)sent;
-    if (size > bytes_max || received > bytes_max)
+    if (received > (curl_off_t)transfer->call->response_bytes_max)
         transfer->arrival.too_large = true;
     return transfer->arrival.too_large;
 }
