@@ -72,6 +72,9 @@ static void on_written(uv_write_t *request, int status)
     const void *body = write->body;
     size_t size = write->filler_left < sizeof(filler) ? write->filler_left : sizeof(filler);
 
+    /* Written, but told only while the connection is taken down. */
+    if (uv_is_closing((uv_handle_t *)&connection->tcp))
+        status = UV_ECANCELED;
     write->body = NULL;
     if (status == 0 && body != NULL) {
         write_on(connection, write, body, write->body_size);

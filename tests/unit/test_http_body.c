@@ -76,6 +76,8 @@ static const struct watch_case watch_cases[] = {
         HTTP_STOPPED, 503, true},
     {"enough, much left", HEAD "Content-Length: 67108864\r\n\r\n", HUGE_BYTES, 1, STUB_KEEP,
         HTTP_STOPPED, 200, false},
+    {"enough, much left, and it does not come", HEAD "Content-Length: 67108864\r\n\r\n", 10, 1,
+        STUB_KEEP, HTTP_STOPPED, 200, false},
     {"enough, nobody knows how much is left", HEAD "Transfer-Encoding: chunked\r\n\r\n4000000\r\n",
         HUGE_BYTES, 1, STUB_KEEP, HTTP_STOPPED, 200, false},
     {"enough, and the rest breaks off", HEAD "Content-Length: 60000\r\n\r\n", 10, 1, STUB_CLOSE,
@@ -112,6 +114,7 @@ static void test_watched_bodies(void **state)
         if (watch.bytes > 0 && expected->status != 0)
             assert_int_equal(watch.status, expected->status);
         assert_true(fixture.stub.bytes_sent < HUGE_BYTES / 2);
+        assert_true(probe.duration_us < probe.call.timeout_us);
 
         assert_int_equal(http_probe_run(&probe, &fixture, "/next"), HTTP_ANSWERED);
         assert_string_equal(probe.body, "ok"); /* on the same easy handle, and stored again */
