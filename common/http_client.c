@@ -89,13 +89,6 @@ static bool is_little_left(const struct http_transfer *transfer)
     return size < 0 || size - received <= DRAIN_BYTES_MAX;
 }
 
-/* False ends the transfer. */
-static bool drain(struct http_transfer *transfer, size_t size)
-{
-    transfer->arrival.drained_bytes += size;
-    return transfer->arrival.drained_bytes <= DRAIN_BYTES_MAX;
-}
-
 static bool show_body(struct http_transfer *transfer, const char *data, size_t size)
 {
     struct http_call *call = transfer->call;
@@ -106,10 +99,13 @@ static bool show_body(struct http_transfer *transfer, const char *data, size_t s
     return !transfer->arrival.enough || is_little_left(transfer);
 }
 
+/* False ends the transfer. */
 static bool take_body(struct http_transfer *transfer, const char *data, size_t size)
 {
-    if (transfer->arrival.enough)
-        return drain(transfer, size);
+    if (transfer->arrival.enough) {
+        transfer->arrival.drained_bytes += size;
+        return transfer->arrival.drained_bytes <= DRAIN_BYTES_MAX;
+    }
     transfer->arrival.body_bytes += size;
     if (transfer->arrival.body_bytes > transfer->call->response_bytes_max) {
         transfer->arrival.too_large = true;
@@ -131,7 +127,7 @@ static int on_progress(void *transfer_pointer, curl_off_t size, curl_off_t recei
 {
     struct http_transfer *transfer = transfer_pointer;
 
-    (void)size; /* on_body may have enough long before */
+    (void)size; /* which would end it before on_body has had its say */
     (void)upload_size;
     (void)sent;
     if (received > (curl_off_t)transfer->call->response_bytes_max)
@@ -144,7 +140,7 @@ static int on_progress(void *transfer_pointer, curl_off_t size, curl_off_t recei
 static bool may_decode(struct http_transfer *transfer, const char *line, size_t size)
 {
     static const char transport[] = "Transfer-Encoding:";
-    const bool accepted = transfer->call->accept_compressed;
+    bool accepted = transfer->call->accept_compressed;
     unsigned *layers = &transfer->arrival.layers;
 
     if (!accepted &&

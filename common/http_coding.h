@@ -12,7 +12,8 @@
 #include <stddef.h>
 
 /* Adds the layers of one header line, its end included or not, to *layers; other headers add none.
- * False: it names an unknown coding, or goes on from the line before and may be read in two ways. */
+ * False: it names an unknown coding, or goes on from the line before, which may be read in
+ * two ways. */
 bool http_coding_count(const char *line, size_t size, unsigned *layers);
 
 #endif
