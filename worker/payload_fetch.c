@@ -174,8 +174,7 @@ static void judge_payload(struct payload_fetch *fetch, enum http_outcome outcome
     case EVENT_POINTER:
         end(fetch, PAYLOAD_FORBIDDEN, "the payload is another pointer");
         break;
-    case EVENT_UNDECIDED:
-    case EVENT_UNREADABLE:
+    default:
         end(fetch, PAYLOAD_UNREADABLE, "the payload is not a whole JSON object");
         break;
     }
