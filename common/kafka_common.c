@@ -199,6 +199,24 @@ void kafka_waker_close(struct kafka_waker *waker, uv_close_cb on_handle_closed)
     uv_close((uv_handle_t *)&waker->idle, on_handle_closed);
 }
 
+bool kafka_headers_new(
+    const struct kafka_header *headers, size_t header_count, rd_kafka_headers_t **made)
+{
+    *made = NULL;
+    if (header_count == 0)
+        return true;
+    *made = rd_kafka_headers_new(header_count);
+    for (size_t i = 0; i < header_count; i++) {
+        if (rd_kafka_header_add(*made, headers[i].name, -1, headers[i].value,
+                (ssize_t)headers[i].value_size) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            rd_kafka_headers_destroy(*made);
+            *made = NULL;
+            return false;
+        }
+    }
+    return true;
+}
+
 static const char *const advice[] = {
     [KAFKA_TROUBLE_UNREACHABLE] = "no Kafka broker can be reached; check bootstrap.servers, the "
                                   "network, and that the brokers "

@@ -1,6 +1,7 @@
 /*
  * kafka_common: what the Kafka clients do alike: configure librdkafka, be woken by its queue on the
- * loop, hand its records out, and say what it reports. Private to the kafka_*.c files.
+ * loop, turn records and headers from its form into ours and back, and say what it reports. Private
+ * to the kafka_*.c files.
  */
 #ifndef COMMON_KAFKA_COMMON_H
 #define COMMON_KAFKA_COMMON_H
@@ -60,6 +61,11 @@ void kafka_waker_close(struct kafka_waker *waker, uv_close_cb on_handle_closed);
  * record owns the event and is freed by kafka_record_free, which then calls on_freed. */
 struct kafka_record *kafka_record_new(
     rd_kafka_event_t *event, void (*on_freed)(void *context), void *context);
+
+/* False when a header is malformed. *made is NULL when there are none; otherwise the caller's
+ * until a record is produced with it: rd_kafka_headers_destroy. */
+bool kafka_headers_new(
+    const struct kafka_header *headers, size_t header_count, rd_kafka_headers_t **made);
 
 /* Records that wait to be handed over, in order. */
 #define KAFKA_BACKLOG_RECORDS_MAX 1024

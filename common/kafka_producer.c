@@ -177,23 +177,6 @@ const char *kafka_delivery_outcome_name(enum kafka_delivery_outcome outcome)
 
 /* Sending. */
 
-static bool add_headers(const struct kafka_delivery *delivery, rd_kafka_headers_t **headers)
-{
-    *headers = NULL;
-    if (delivery->header_count == 0)
-        return true;
-    *headers = rd_kafka_headers_new(delivery->header_count);
-    for (size_t i = 0; i < delivery->header_count; i++) {
-        const struct kafka_header *header = &delivery->headers[i];
-        if (rd_kafka_header_add(*headers, header->name, -1, header->value,
-                (ssize_t)header->value_size) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            rd_kafka_headers_destroy(*headers);
-            return false;
-        }
-    }
-    return true;
-}
-
 /* The library takes a topic that failed so for failed until it has seen new metadata, which a
  * lookup brings. */
 static void note_failure(
@@ -214,7 +197,7 @@ static bool hand_over(
     struct kafka_producer *producer, struct kafka_topic *topic, struct kafka_delivery *delivery)
 {
     rd_kafka_headers_t *headers;
-    if (!add_headers(delivery, &headers)) {
+    if (!kafka_headers_new(delivery->headers, delivery->header_count, &headers)) {
         refuse(producer, delivery, KAFKA_REFUSED, "a header is malformed");
         return true;
     }
