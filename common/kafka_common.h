@@ -67,6 +67,14 @@ struct kafka_record *kafka_record_new(
 bool kafka_headers_new(
     const struct kafka_header *headers, size_t header_count, rd_kafka_headers_t **made);
 
+/* What kafka_consumer takes and kafka_transactor uses. NULL when the handle's membership is none
+ * that the broker could check; free with kafka_group_metadata_free. */
+struct kafka_group_metadata {
+    rd_kafka_consumer_group_metadata_t *metadata;
+};
+
+struct kafka_group_metadata *kafka_group_metadata_new(rd_kafka_t *handle);
+
 /* Records that wait to be handed over, in order. */
 #define KAFKA_BACKLOG_RECORDS_MAX 1024
 

@@ -71,7 +71,7 @@ static const struct kafka_pin pins[] = {
     /* Offsets are stored when the work is done, and the library's timed commit sends what was
        stored. */
     {"enable.auto.offset.store", "false", KAFKA_PIN_OWNED},
-    {"enable.auto.commit", "true", KAFKA_PIN_OWNED},
+    {"enable.auto.commit", "true", KAFKA_PIN_OWNED}, /* see disable_commits */
     /* After a crash, what was answered since the last commit is answered again. */
     {"auto.commit.interval.ms", "200", KAFKA_PIN_DEFAULT},
     {"isolation.level", "read_committed", KAFKA_PIN_OWNED},
@@ -271,6 +271,7 @@ static void take_record(struct kafka_consumer *consumer, rd_kafka_event_t *event
 void kafka_consumer_store(
     struct kafka_consumer *consumer, const char *topic, int32_t partition, int64_t next_offset)
 {
+    assert(!consumer->options.offsets_by_transactions);
     if (consumer->state != CONSUMER_MEMBER && consumer->state != CONSUMER_LEAVING)
         return;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
@@ -281,6 +282,11 @@ void kafka_consumer_store(
         log_debug(area, "offset not stored: the partition is not ours", LOG_TEXT("topic", topic),
             LOG_INT("partition", partition), LOG_INT("offset", next_offset),
             LOG_TEXT("reason", rd_kafka_err2str(code)));
+}
+
+struct kafka_group_metadata *kafka_consumer_group_metadata(const struct kafka_consumer *consumer)
+{
+    return consumer->state == CONSUMER_MEMBER ? kafka_group_metadata_new(consumer->handle) : NULL;
 }
 
 /* Turns. */
@@ -510,6 +516,17 @@ static void start_on_loop(struct kafka_consumer *consumer)
     uv_timer_start(&consumer->poll_timer, on_poll_timer, POLL_INTERVAL_MS, POLL_INTERVAL_MS);
 }
 
+/* Nothing stores offsets then; yet the library's own commits, on time and on revoke, would be one
+ * more way past the transactions. */
+static void disable_commits(rd_kafka_conf_t *conf)
+{
+    char reason[KAFKA_REASON_SIZE];
+    rd_kafka_conf_res_t result =
+        rd_kafka_conf_set(conf, "enable.auto.commit", "false", reason, sizeof(reason));
+    assert(result == RD_KAFKA_CONF_OK);
+    (void)result;
+}
+
 static bool subscribe(rd_kafka_t *handle, const char *const *topics, size_t topic_count,
     char *error, size_t error_size)
 {
@@ -534,6 +551,8 @@ enum result kafka_consumer_new(uv_loop_t *loop, const struct kafka_consumer_opti
     if (!conf)
         return RESULT_REJECT;
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR);
+    if (options->offsets_by_transactions)
+        disable_commits(conf);
     rd_kafka_t *handle = kafka_handle_new(RD_KAFKA_CONSUMER, conf, error, error_size);
     if (!handle)
         return RESULT_REJECT;

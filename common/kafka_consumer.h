@@ -8,7 +8,7 @@
  *    records are handed over per turn before other handles have theirs;
  *  - offsets are committed only through kafka_consumer_store (the library's timed commit, and the
  *    one on revoke and close, send what was stored); a store for a partition that is no longer ours
- *    is dropped;
+ *    is dropped; with offsets_by_transactions nothing is committed here at all;
  *  - librdkafka's own log lines come out through log.h, on the loop's thread.
  *
  * Holding. kafka_consumer_hold stops handing over records, at once. The records already fetched
@@ -41,6 +41,7 @@
 #define KAFKA_CONSUMER_HOLD_PAUSE_MS 250
 
 struct kafka_consumer;
+struct kafka_group_metadata;
 
 struct kafka_consumer_options {
     const struct kafka_property *properties; /* applied over the pinned ones; group.id among them */
@@ -48,6 +49,10 @@ struct kafka_consumer_options {
     const char *const *topics;
     size_t topic_count; /* 0: kafka_consumer_join names them later */
     unsigned records_per_turn;
+    /* The group's offsets go into transactions (kafka_transactor.h): kafka_consumer_store is not
+     * called, and nothing is committed here. Reading begins behind the last transaction that
+     * covered the partition, and waits for one that is under way. */
+    bool offsets_by_transactions;
 
     /* The record goes to the callee: kafka_record_free. */
     void (*on_record)(void *context, struct kafka_record *record);
@@ -76,6 +81,12 @@ void kafka_consumer_continue(struct kafka_consumer *consumer);
 void kafka_consumer_store(
     struct kafka_consumer *consumer, const char *topic, int32_t partition, int64_t next_offset);
 void kafka_consumer_let_go(struct kafka_consumer *consumer);
+
+/* Which generation of the group this member belongs to, as of now; the broker refuses it once there
+ * is another. NULL: it has not joined yet, or belongs to the group no more, and no transaction
+ * should begin. The caller's: kafka_group_metadata_free. */
+struct kafka_group_metadata *kafka_consumer_group_metadata(const struct kafka_consumer *consumer);
+void kafka_group_metadata_free(struct kafka_group_metadata *metadata);
 
 /* True once the group has been joined: an assignment has come, be it empty. */
 bool kafka_consumer_joined(const struct kafka_consumer *consumer);

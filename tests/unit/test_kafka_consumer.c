@@ -409,13 +409,22 @@ static void test_close_amid_rebalance(void **state)
     free(second);
 }
 
+static bool knows_its_generation(struct kafka_member *member)
+{
+    struct kafka_group_metadata *metadata = kafka_consumer_group_metadata(member->consumer);
+    kafka_group_metadata_free(metadata);
+    return metadata != NULL;
+}
+
 static void test_session_lost(void **state)
 {
     struct kafka_fixture *fixture = *state;
     kafka_fixture_create_topic(fixture, "lost", 2);
     struct kafka_member *member = new_member();
     kafka_member_start(member, fixture, "lost", "lost", NULL);
+    assert_false(knows_its_generation(member));
     kafka_member_wait_owned(member, 2);
+    assert_true(knows_its_generation(member));
     rd_kafka_mock_push_request_errors(
         fixture->cluster, API_HEARTBEAT, 1, RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID);
     kafka_fixture_wait(fixture, lost_some, member);
