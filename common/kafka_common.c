@@ -380,7 +380,12 @@ static bool take_log(struct kafka_reports *reports, rd_kafka_event_t *event,
     if (text_equal(facility, "CONFWARN") && strstr(text, "will be ignored by this"))
         level = LOG_LEVEL_DEBUG;
 
-    bool connection = text_equal(facility, "FAIL");
+    /* A transaction's owner is told why it failed, and often it is no trouble: a rebalance came. */
+    if (text_equal(facility, "TXNERR") && strstr(text, "Current transaction failed"))
+        level = LOG_LEVEL_DEBUG;
+
+    /* These two come again and again while the library tries on. */
+    bool connection = text_equal(facility, "FAIL") || text_equal(facility, "GETPID");
     if (connection && level == LOG_LEVEL_ERROR)
         level = LOG_LEVEL_WARN;
     if (connection)

@@ -99,7 +99,7 @@ void kafka_backlog_drop(struct kafka_backlog *backlog, const char *topic, int32_
 #define KAFKA_REASON_SIZE 256
 
 struct kafka_reports {
-    const char *client; /* "consumer" or "producer" */
+    const char *client; /* "consumer", "producer", "transactor" */
     struct {
         int64_t last_us; /* monotonic; 0: no spell */
         char reason[KAFKA_REASON_SIZE];

@@ -26,6 +26,13 @@ struct kafka_partition {
     int32_t partition;
 };
 
+/* Everything in the partition before next_offset is done. */
+struct kafka_offset {
+    const char *topic;
+    int32_t partition;
+    int64_t next_offset;
+};
+
 /* What can be wrong with a client's relation to the cluster. */
 enum kafka_trouble {
     KAFKA_TROUBLE_UNREACHABLE,    /* all brokers are down; librdkafka keeps trying */
