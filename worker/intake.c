@@ -22,17 +22,28 @@ struct intake_partition {
     enum intake_place_state state;
     unsigned places_out;
     struct offset_window window;
+    /* With offsets_by_transactions; -1: none yet. */
+    int64_t safe_offset;
+    int64_t committed_offset;
+    bool in_commit;        /* the open commit covers it, and keeps its memory */
+    uint64_t commit_until; /* the first sequence that is not in the commit */
     struct intake_partition *previous, *next;
+};
+
+struct intake_covered {
+    struct intake_partition *partition;
 };
 
 struct intake {
     struct intake_options options;
     struct kafka_consumer *consumer;
     struct intake_partition
-        *partitions; /* OURS and LEAVING; those GONE live by their places alone */
+        *partitions; /* OURS and LEAVING; those GONE live by their places and commit alone */
     unsigned partition_count;
+    struct intake_commit *commit; /* the open one; NULL: none */
     uv_timer_t revoke_timer;
-    bool letting_go; /* between on_revoked and kafka_consumer_let_go */
+    bool letting_go;         /* between on_revoked and kafka_consumer_let_go */
+    bool waiting_for_commit; /* revoke_timeout_us has passed */
     bool held;
     bool stopped;
     bool closed; /* the consumer is gone */
@@ -52,9 +63,11 @@ static struct intake_partition *find_partition(
     return NULL;
 }
 
-static void free_partition(struct intake_partition *partition)
+/* Nothing but its places and its commit knows it any more. */
+static void free_partition_when_unused(struct intake_partition *partition)
 {
-    assert(partition->places_out == 0);
+    if (partition->state != INTAKE_PLACE_GONE || partition->places_out > 0 || partition->in_commit)
+        return;
     offset_window_release(&partition->window);
     free(partition->topic);
     free(partition);
@@ -67,8 +80,7 @@ static void forget_partition(struct intake *intake, struct intake_partition *par
     intake->partition_count--;
     metric_add(intake->assigned, -1);
     partition->state = INTAKE_PLACE_GONE;
-    if (partition->places_out == 0)
-        free_partition(partition);
+    free_partition_when_unused(partition);
 }
 
 static void tell_partitions(struct intake *intake)
@@ -87,6 +99,8 @@ static void on_assigned(
         partition->topic = memory_copy_text(partitions[i].topic);
         partition->partition = partitions[i].partition;
         partition->state = INTAKE_PLACE_OURS;
+        partition->safe_offset = -1;
+        partition->committed_offset = -1;
         offset_window_init(&partition->window);
         DL_APPEND2(intake->partitions, partition, previous, next);
         intake->partition_count++;
@@ -97,12 +111,13 @@ static void on_assigned(
     tell_partitions(intake);
 }
 
-static bool leaving_places_out(const struct intake *intake)
+static bool leaving_are_in_use(const struct intake *intake)
 {
     const struct intake_partition *partition;
     DL_FOREACH2(intake->partitions, partition, next)
     {
-        if (partition->state == INTAKE_PLACE_LEAVING && partition->places_out > 0)
+        if (partition->state == INTAKE_PLACE_LEAVING &&
+            (partition->places_out > 0 || partition->in_commit))
             return true;
     }
     return false;
@@ -113,6 +128,7 @@ static void let_go(struct intake *intake)
     struct intake_partition *partition, *following;
     unsigned unfinished = 0;
     intake->letting_go = false;
+    intake->waiting_for_commit = false;
     uv_timer_stop(&intake->revoke_timer);
     DL_FOREACH_SAFE2(intake->partitions, partition, following, next)
     {
@@ -128,16 +144,26 @@ static void let_go(struct intake *intake)
     tell_partitions(intake);
 }
 
-/* The group waits for this; the last place that comes back ends the wait. */
-static void let_go_when_empty(struct intake *intake)
+/* The group waits for this; the last place that comes back, or the commit, ends the wait. */
+static void let_go_when_unused(struct intake *intake)
 {
-    if (intake->letting_go && !leaving_places_out(intake))
+    if (intake->letting_go && !leaving_are_in_use(intake))
         let_go(intake);
 }
 
 static void on_revoke_timeout(uv_timer_t *timer)
 {
-    let_go(timer->data);
+    struct intake *intake = timer->data;
+    bool leaving = intake->commit && intake_commit_is_leaving(intake->commit);
+    if (leaving && !intake->waiting_for_commit) {
+        intake->waiting_for_commit = true;
+        uv_timer_start(timer, on_revoke_timeout, INTAKE_COMMIT_TIMEOUT_MS, 0);
+        return;
+    }
+    if (leaving)
+        log_warn("intake", "partitions let go while a transaction that covers them has not ended; "
+                           "the broker decides whether it still counts");
+    let_go(intake);
 }
 
 static void on_revoked(
@@ -164,7 +190,7 @@ static void on_revoked(
     uv_timer_start(&intake->revoke_timer, on_revoke_timeout,
         (uint64_t)(intake->options.revoke_timeout_us / CLOCK_US_PER_MS), 0);
     intake->options.on_leaving(intake->options.context);
-    let_go_when_empty(intake);
+    let_go_when_unused(intake);
 }
 
 static void hold_or_continue(struct intake *intake)
@@ -229,6 +255,7 @@ enum result intake_new(uv_loop_t *loop, const struct intake_options *options,
         .properties = options->properties,
         .property_count = options->property_count,
         .records_per_turn = RECORDS_PER_TURN,
+        .offsets_by_transactions = options->offsets_by_transactions,
         .on_record = on_record,
         .on_assigned = on_assigned,
         .on_revoked = on_revoked,
@@ -279,7 +306,7 @@ void intake_free(struct intake *intake)
 {
     if (!intake)
         return;
-    assert(intake->closed && intake->in_flight == 0);
+    assert(intake->closed && intake->in_flight == 0 && !intake->commit);
     struct intake_partition *partition, *following;
     DL_FOREACH_SAFE2(intake->partitions, partition, following, next)
     {
@@ -299,27 +326,120 @@ static void give_back(struct intake *intake, struct intake_partition *partition)
     partition->places_out--;
     intake->in_flight--;
     metric_set(intake->in_flight_gauge, intake->in_flight);
-    if (partition->state == INTAKE_PLACE_GONE && partition->places_out == 0)
-        free_partition(partition);
+    free_partition_when_unused(partition);
     if (intake->closed)
         return;
-    let_go_when_empty(intake);
+    let_go_when_unused(intake);
     hold_or_continue(intake);
+}
+
+/* This and all before it, perhaps, is done. */
+static void advance(struct intake *intake, const struct intake_place *place)
+{
+    struct intake_partition *partition = place->partition;
+    int64_t next_offset;
+    if (!offset_window_finish(&partition->window, place->sequence, &next_offset) ||
+        partition->state == INTAKE_PLACE_GONE)
+        return;
+    if (intake->options.offsets_by_transactions)
+        partition->safe_offset = next_offset;
+    else
+        kafka_consumer_store(intake->consumer, partition->topic, partition->partition, next_offset);
 }
 
 void intake_finish(struct intake *intake, const struct intake_place *place)
 {
-    struct intake_partition *partition = place->partition;
-    int64_t next_offset;
-    if (offset_window_finish(&partition->window, place->sequence, &next_offset) &&
-        partition->state != INTAKE_PLACE_GONE)
-        kafka_consumer_store(intake->consumer, partition->topic, partition->partition, next_offset);
-    give_back(intake, partition);
+    if (!place->ready)
+        advance(intake, place);
+    give_back(intake, place->partition);
 }
 
 void intake_abandon(struct intake *intake, const struct intake_place *place)
 {
     give_back(intake, place->partition);
+}
+
+void intake_ready(struct intake *intake, struct intake_place *place)
+{
+    assert(intake->options.offsets_by_transactions && !place->ready);
+    place->ready = true;
+    advance(intake, place);
+}
+
+static void cover(struct intake_commit *commit, struct intake_partition *partition)
+{
+    partition->in_commit = true;
+    partition->commit_until = partition->window.first;
+    commit->covered[commit->offset_count].partition = partition;
+    commit->offsets[commit->offset_count] = (struct kafka_offset){
+        .topic = partition->topic,
+        .partition = partition->partition,
+        .next_offset = partition->safe_offset,
+    };
+    commit->offset_count++;
+}
+
+static void release_commit(struct intake_commit *commit)
+{
+    kafka_group_metadata_free(commit->metadata);
+    free(commit->covered);
+    free(commit->offsets);
+    *commit = (struct intake_commit){0};
+}
+
+bool intake_commit_begin(struct intake *intake, struct intake_commit *commit)
+{
+    assert(intake->options.offsets_by_transactions && !intake->commit);
+    *commit = (struct intake_commit){0};
+    if (intake->closed)
+        return false;
+    commit->covered = memory_new((intake->partition_count + 1) * sizeof *commit->covered);
+    commit->offsets = memory_new((intake->partition_count + 1) * sizeof *commit->offsets);
+    commit->metadata = kafka_consumer_group_metadata(intake->consumer);
+    struct intake_partition *partition;
+    DL_FOREACH2(intake->partitions, partition, next)
+    {
+        if (commit->metadata && partition->state == INTAKE_PLACE_OURS &&
+            partition->safe_offset != partition->committed_offset)
+            cover(commit, partition);
+    }
+    if (commit->offset_count == 0) {
+        release_commit(commit);
+        return false;
+    }
+    intake->commit = commit;
+    return true;
+}
+
+bool intake_place_in_commit(const struct intake_place *place)
+{
+    const struct intake_partition *partition = place->partition;
+    return partition->in_commit && place->sequence < partition->commit_until;
+}
+
+bool intake_commit_is_leaving(const struct intake_commit *commit)
+{
+    for (size_t i = 0; i < commit->offset_count; i++) {
+        if (commit->covered[i].partition->state != INTAKE_PLACE_OURS)
+            return true;
+    }
+    return false;
+}
+
+void intake_commit_end(struct intake *intake, struct intake_commit *commit, bool committed)
+{
+    assert(intake->commit == commit);
+    intake->commit = NULL;
+    for (size_t i = 0; i < commit->offset_count; i++) {
+        struct intake_partition *partition = commit->covered[i].partition;
+        partition->in_commit = false;
+        if (committed)
+            partition->committed_offset = commit->offsets[i].next_offset;
+        free_partition_when_unused(partition);
+    }
+    release_commit(commit);
+    if (!intake->closed)
+        let_go_when_unused(intake);
 }
 
 unsigned intake_in_flight(const struct intake *intake)
