@@ -23,9 +23,10 @@
  *
  * Given up by the broker. When the process, the network or the broker stood still for longer than
  * transaction.timeout.ms within a transaction, the producer is out of step with the broker for
- * good: KAFKA_TRANSACTION_FATAL, as for one that is fenced. None of the transaction will be seen.
- * An owner that is sure of its id goes on by closing this transactor and making another under the
- * same.
+ * good: KAFKA_TRANSACTION_FATAL, as for one that is fenced. An owner that is sure of its id may
+ * close this transactor and make another under the same, but must not run the transaction again: if
+ * its commit had begun, it may have succeeded. The group's offsets tell, so read from them anew,
+ * with a consumer that joins anew.
  *
  * Ownership: the transaction, and everything it points to, belongs to the caller and stays valid
  * until on_ended has been called. It may be freed from its on_ended, or run again if the transactor
@@ -49,7 +50,8 @@
 struct kafka_transactor;
 struct kafka_group_metadata; /* kafka_consumer.h */
 
-/* All but KAFKA_COMMITTED: nothing of it will be seen (KAFKA_TRANSACTION_CLOSED: see there). */
+/* All but KAFKA_COMMITTED: nothing of it will be seen; the last two cannot be sure of that, when the
+ * commit had begun. */
 enum kafka_transaction_outcome {
     KAFKA_COMMITTED,
     /* It was cancelled, the group has another generation by now, or the broker was away for too
@@ -69,8 +71,7 @@ enum kafka_transaction_outcome {
     KAFKA_TRANSACTION_NOT_AUTHORIZED,
     /* Fenced, or the producer cannot go on otherwise; on_fatal has been told. */
     KAFKA_TRANSACTION_FATAL,
-    /* The transactor was closed first. When that came during the commit and the broker did not
-     * answer in time, all of it may be seen yet; the group's offsets tell. */
+    /* The transactor was closed first. */
     KAFKA_TRANSACTION_CLOSED,
 };
 
