@@ -13,8 +13,7 @@
  * Calls that may be resumed are made in slices, so that the flags are seen. Sending the offsets is
  * not one of them.
  *
- * The library does not copy values: an abort that has succeeded has got them back, and what an
- * abort that was given up leaves is kept by the caller until the library is destroyed.
+ * The library does not copy values: the job does not end before it has given all of them back.
  */
 #include "common/kafka_transactor.h"
 
@@ -315,15 +314,24 @@ static bool commit(struct kafka_transactor *transactor)
 
 /* The ending stays as it is, except when this fails too; the library refuses it at once when a
  * commit was given up half-way. */
-static void take_back(struct kafka_transactor *transactor)
+static bool take_back(struct kafka_transactor *transactor)
 {
     struct ending ending = transactor->job.ending;
     if (call_in_slices(transactor, rd_kafka_abort_transaction, patience_is_over)) {
         transactor->job.ending = ending;
-        return;
+        return true;
     }
     if (!atomic_load(&transactor->closed))
         transactor->job.ending.outcome = KAFKA_TRANSACTION_FATAL;
+    return false;
+}
+
+/* What an abort does first, where there is none. It needs no broker. */
+static void get_records_back(struct kafka_transactor *transactor)
+{
+    rd_kafka_purge(transactor->handle, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    while (rd_kafka_flush(transactor->handle, SLICE_MS) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        ;
 }
 
 static void run_on_pool(uv_work_t *work)
@@ -334,8 +342,8 @@ static void run_on_pool(uv_work_t *work)
     if (produce(transactor) && await_deliveries(transactor) && send_offsets(transactor) &&
         commit(transactor))
         return;
-    if (transactor->job.ending.outcome != KAFKA_TRANSACTION_FATAL)
-        take_back(transactor);
+    if (transactor->job.ending.outcome == KAFKA_TRANSACTION_FATAL || !take_back(transactor))
+        get_records_back(transactor);
 }
 
 /* The loop. */

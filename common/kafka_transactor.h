@@ -50,7 +50,7 @@
 struct kafka_transactor;
 struct kafka_group_metadata; /* kafka_consumer.h */
 
-/* All but KAFKA_COMMITTED: nothing of it will be seen; the last two cannot be sure of that, when the
+/* All but KAFKA_COMMITTED: nothing of it will be seen. The last two cannot be sure of that when the
  * commit had begun. */
 enum kafka_transaction_outcome {
     KAFKA_COMMITTED,

@@ -411,6 +411,33 @@ static void test_closed_in_the_midst(void **state)
     expect(&carrier, KAFKA_TRANSACTION_CLOSED, 2);
 }
 
+/* The broker is away, so that nothing can be taken back from it; the records are given back. */
+static void test_closed_without_a_broker(void **state)
+{
+    struct kafka_fixture *fixture = *state;
+    kafka_fixture_create_topic(fixture, "without", 1);
+    struct carrier carrier;
+    kafka_log_catch();
+    start(&carrier, fixture, "without", NULL);
+    prepare(&carrier, "without", 1);
+    run(&carrier);
+    expect(&carrier, KAFKA_COMMITTED, 1);
+
+    rd_kafka_mock_broker_set_down(fixture->cluster, 1);
+    prepare(&carrier, "without", RECORDS_MAX);
+    run(&carrier);
+    kafka_fixture_run(fixture, 300);
+    assert_int_equal(carrier.times, 0);
+    int64_t begin_us = clock_monotonic_us();
+    close_transactor(&carrier);
+    expect(&carrier, KAFKA_TRANSACTION_CLOSED, RECORDS_MAX);
+    memset(carrier.records, 0, sizeof(carrier.records));
+    wait_closed(&carrier);
+    assert_true(clock_monotonic_us() - begin_us < 5 * CLOCK_US_PER_SECOND);
+    rd_kafka_mock_broker_set_up(fixture->cluster, 1);
+    kafka_log_release();
+}
+
 static void test_run_after_close(void **state)
 {
     struct carrier carrier;
@@ -462,6 +489,7 @@ int main(void)
         cmocka_unit_test(test_full_queue),
         cmocka_unit_test(test_closes_at_any_time),
         cmocka_unit_test(test_closed_in_the_midst),
+        cmocka_unit_test(test_closed_without_a_broker),
         cmocka_unit_test(test_run_after_close),
     };
     return cmocka_run_group_tests_name(
