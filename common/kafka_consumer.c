@@ -20,6 +20,7 @@
 #include <stdio.h>
 
 #include "common/kafka_common.h"
+#include "common/kafka_floor.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/text.h"
@@ -56,6 +57,7 @@ struct kafka_consumer {
     rd_kafka_topic_partition_list_t *assigned; /* those told of by on_assigned and not let go */
     rd_kafka_topic_partition_list_t *revoked;  /* let_go is owed for these; NULL: for none */
 
+    struct kafka_floor floor;  /* for offsets_by_transactions */
     struct kafka_backlog kept; /* handed over before anything from the queue */
     size_t records_open;       /* handed over or kept, and not freed */
     struct kafka_reports reports;
@@ -159,6 +161,11 @@ static void resume_assigned(struct kafka_consumer *consumer)
         log_code(rd_kafka_resume_partitions(consumer->handle, consumer->assigned), "resume");
 }
 
+static void on_floor_stopped(void *context)
+{
+    kick(context);
+}
+
 static void take_assignment(struct kafka_consumer *consumer, rd_kafka_topic_partition_list_t *added)
 {
     if (is_cooperative(consumer))
@@ -167,6 +174,8 @@ static void take_assignment(struct kafka_consumer *consumer, rd_kafka_topic_part
         log_code(rd_kafka_assign(consumer->handle, added), "assign");
     if (consumer->paused && added->cnt > 0)
         log_code(rd_kafka_pause_partitions(consumer->handle, added), "pause");
+    if (consumer->options.offsets_by_transactions)
+        kafka_floor_add(&consumer->floor, added);
     for (int i = 0; i < added->cnt; i++)
         rd_kafka_topic_partition_list_add(
             consumer->assigned, added->elems[i].topic, added->elems[i].partition);
@@ -186,6 +195,8 @@ static void unassign(struct kafka_consumer *consumer, rd_kafka_topic_partition_l
     /* The pause is the partition's, not the assignment's: it would outlast this one. */
     if (consumer->paused && list->cnt > 0)
         log_code(rd_kafka_resume_partitions(consumer->handle, list), "resume");
+    if (consumer->options.offsets_by_transactions)
+        kafka_floor_remove(&consumer->floor, list);
     if (is_cooperative(consumer))
         log_failure(rd_kafka_incremental_unassign(consumer->handle, list), "incremental unassign");
     else
@@ -248,6 +259,13 @@ static void on_record_freed(void *context)
         kick(consumer);
 }
 
+static bool may_pass(struct kafka_consumer *consumer, const struct kafka_record *record)
+{
+    return !consumer->options.offsets_by_transactions ||
+           kafka_floor_lets_through(
+               &consumer->floor, record->topic, record->partition, record->offset);
+}
+
 static void take_record(struct kafka_consumer *consumer, rd_kafka_event_t *event)
 {
     struct kafka_record *record = NULL;
@@ -262,7 +280,9 @@ static void take_record(struct kafka_consumer *consumer, rd_kafka_event_t *event
     if (consumer->reports.in_trouble)
         kafka_reports_all_well(&consumer->reports);
     consumer->records_open++;
-    if (!consumer->pausing)
+    if (!may_pass(consumer, record))
+        kafka_record_free(record);
+    else if (!consumer->pausing)
         consumer->options.on_record(consumer->options.context, record);
     else
         kafka_backlog_put(&consumer->kept, record);
@@ -443,8 +463,9 @@ static void destroy_when_nothing_is_owed(struct kafka_consumer *consumer)
         tell_revoked(consumer, consumer->assigned, true);
         return;
     }
-    if (consumer->records_open > 0)
+    if (consumer->records_open > 0 || !kafka_floor_stop(&consumer->floor))
         return;
+    kafka_floor_release(&consumer->floor);
     consumer->state = CONSUMER_DESTROYING;
     /* A list or queue that is still held makes the library's destroy wait for ever. */
     kafka_waker_unwatch(consumer->queue);
@@ -569,6 +590,12 @@ enum result kafka_consumer_new(uv_loop_t *loop, const struct kafka_consumer_opti
     made->handle = handle;
     made->queue = rd_kafka_queue_get_consumer(handle);
     made->assigned = rd_kafka_topic_partition_list_new(0);
+    made->floor = (struct kafka_floor){
+        .loop = loop,
+        .handle = handle,
+        .on_stopped = on_floor_stopped,
+        .context = made,
+    };
     kafka_reports_init(&made->reports, "consumer");
     rd_kafka_set_log_queue(handle, made->queue);
     start_on_loop(made);

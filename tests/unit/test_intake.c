@@ -90,7 +90,8 @@ static void start(struct house *house, struct kafka_fixture *fixture, const char
         .context = house,
     };
     char error[256] = "";
-    if (intake_new(&fixture->loop, &options, &house->intake, error, sizeof(error)) != RESULT_OK)
+    if (intake_new(&fixture->loop, &options, &house->intake, error, sizeof(error)) != RESULT_OK ||
+        intake_join(house->intake, error, sizeof(error)) != RESULT_OK)
         fail_msg("%s", error);
     kafka_fixture_wait(fixture, is_full, house);
 }
