@@ -499,7 +499,8 @@ static void on_handle_closed(uv_handle_t *handle)
     void (*on_closed)(void *context) = transactor->options.on_closed;
     void *context = transactor->options.context;
     free(transactor);
-    on_closed(context);
+    if (on_closed)
+        on_closed(context);
 }
 
 static void destroy_on_pool(uv_work_t *work)

@@ -108,7 +108,7 @@ struct kafka_transactor_options {
     size_t topic_count;
     /* At most once; after it every transaction ends in KAFKA_TRANSACTION_FATAL. */
     void (*on_fatal)(void *context, const char *reason);
-    void (*on_closed)(void *context);
+    void (*on_closed)(void *context); /* may be NULL */
     void *context;
 };
 
