@@ -42,7 +42,8 @@ static const char help[] =
 #define REDIS_CONNECT_TIMEOUT_US (2 * CLOCK_US_PER_SECOND)
 #define REDIS_RECONNECT_MAX_US (2 * CLOCK_US_PER_SECOND)
 
-static const struct worker_part_type *const flows[] = {&connect_part, &connections_part};
+static const struct worker_part_type *const flows[] = {
+    &connect_part, &events_part, &connections_part};
 enum { FLOW_COUNT = sizeof flows / sizeof flows[0] };
 
 struct worker {

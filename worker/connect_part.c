@@ -330,6 +330,7 @@ static bool build(struct worker_part *part, char error[WORKER_PART_ERROR_SIZE])
 
 const struct worker_part_type connect_part = {
     .flow = "connect",
+    .metric_labels = "flow=\"connect\"",
     .group_suffix = "",
     .size = sizeof(struct connect_part),
     .build = build,

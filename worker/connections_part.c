@@ -104,6 +104,7 @@ static bool build(struct worker_part *part, char error[WORKER_PART_ERROR_SIZE])
 
 const struct worker_part_type connections_part = {
     .flow = "connections",
+    .metric_labels = "flow=\"connections\"",
     .group_suffix = "-connections",
     .size = sizeof(struct connections_part),
     .build = build,

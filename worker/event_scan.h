@@ -40,8 +40,8 @@ enum event_class {
     EVENT_DATA,
     EVENT_OTHER,
     EVENT_UNREADABLE,
-    EVENT_CLASS_COUNT
 };
+#define EVENT_CLASS_COUNT (EVENT_UNREADABLE + 1)
 
 struct event_scan { /* private */
     enum event_class class;

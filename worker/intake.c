@@ -246,6 +246,19 @@ static void on_consumer_closed(void *context)
     uv_close((uv_handle_t *)&intake->revoke_timer, on_timer_closed);
 }
 
+static void register_metrics(struct intake *intake)
+{
+    const char *labels = intake->options.metric_labels;
+    intake->records_total = metrics_counter(
+        "terra_connect_records_received_total", labels, "Records taken from Kafka.");
+    intake->rebalances_total = metrics_counter("terra_connect_rebalances_total", labels,
+        "Assignments and revocations of partitions that reached this worker.");
+    intake->assigned =
+        metrics_gauge("terra_connect_partitions_assigned", labels, "Partitions this worker has.");
+    intake->in_flight_gauge = metrics_gauge("terra_connect_records_in_flight", labels,
+        "Records taken from Kafka and not yet done with.");
+}
+
 enum result intake_new(uv_loop_t *loop, const struct intake_options *options,
     struct intake **intake, char *error, size_t error_size)
 {
@@ -271,14 +284,7 @@ enum result intake_new(uv_loop_t *loop, const struct intake_options *options,
     }
     uv_timer_init(loop, &made->revoke_timer);
     made->revoke_timer.data = made;
-    made->records_total = metrics_counter(
-        "terra_connect_records_received_total", NULL, "Request records taken from Kafka.");
-    made->rebalances_total = metrics_counter("terra_connect_rebalances_total", NULL,
-        "Assignments and revocations of partitions that reached this worker.");
-    made->assigned = metrics_gauge(
-        "terra_connect_partitions_assigned", NULL, "Request partitions this worker has.");
-    made->in_flight_gauge = metrics_gauge("terra_connect_requests_in_flight", NULL,
-        "Requests taken from Kafka and not yet answered.");
+    register_metrics(made);
     *intake = made;
     return RESULT_OK;
 }

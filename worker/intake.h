@@ -1,5 +1,5 @@
 /*
- * intake: request records in, offsets out.
+ * intake: records in, offsets out.
  *
  * Owns one consumer of one topic. Hands each record to the flow together with a place (its
  * partition and its turn in it), and stores what is safe to commit as places are finished.
@@ -69,6 +69,7 @@ struct intake_options {
     const struct kafka_property *properties;
     size_t property_count;
     const char *topic;
+    const char *metric_labels; /* a literal, such as flow="connect"; NULL: none */
     unsigned records_in_flight_max;
     bool offsets_by_transactions;
     int64_t revoke_timeout_us;

@@ -102,6 +102,7 @@ static bool make_intake(struct worker_part *part, char error[WORKER_PART_ERROR_S
     struct intake_options *options = &part->intake_options;
     options->properties = properties;
     options->property_count = command_kafka_properties(config, group, properties);
+    options->metric_labels = part->type->metric_labels;
     options->revoke_timeout_us = config->revoke_timeout_us;
     options->on_record = on_record;
     options->on_leaving = on_leaving;

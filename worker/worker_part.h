@@ -29,9 +29,10 @@ struct worker_part;
 /* What a flow does for its part. A type has a struct of its own, with a struct worker_part as its
  * first member. */
 struct worker_part_type {
-    const char *flow;         /* as --flow has it */
-    const char *group_suffix; /* to KAFKA_GROUP_ID */
-    size_t size;              /* of the type's own struct, which begins as zeroes */
+    const char *flow;          /* as --flow has it */
+    const char *metric_labels; /* flow="…" */
+    const char *group_suffix;  /* to KAFKA_GROUP_ID */
+    size_t size;               /* of the type's own struct, which begins as zeroes */
 
     /* Makes the stages and the flow, and says in part->intake_options which topic is read, how many
      * records are in flight at most, and, if it wants to know, on_partitions. False with the reason, for the operator. */
