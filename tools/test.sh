@@ -3,6 +3,7 @@
 # regular expression over the names of the test programs (ctest -N lists them).
 #
 # Suites that need a real Apache Kafka are skipped, and counted so, where it cannot be had; with REQUIRE_KAFKA=1 they fail.
+# The same goes for DuckDB and REQUIRE_DUCKDB=1.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tools/install.sh
@@ -39,6 +40,13 @@ if ! /usr/bin/python3 -B tools/local_kafka.py --fetch; then
         exit 1
     fi
     echo "Suites that need a real Kafka are skipped." >&2
+fi
+if ! /usr/bin/python3 -B tools/local_duckdb.py --fetch; then
+    if [ "${REQUIRE_DUCKDB:-0}" != 0 ]; then
+        echo "REQUIRE_DUCKDB is set, and there is no DuckDB." >&2
+        exit 1
+    fi
+    echo "The SQL of docs/analytics.md is not run with DuckDB." >&2
 fi
 
 work=$(mktemp -d)
