@@ -34,7 +34,7 @@ def fetch():
             if not complete.exists():
                 _run([sys.executable, "-m", "venv", "--clear", VENV])
                 _run([VENV / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                    "--only-binary", ":all:", f"duckdb=={VERSION}"])
+                    "--retries", "1", "--only-binary", ":all:", f"duckdb=={VERSION}"])
                 complete.touch()
     return packages
 
@@ -46,7 +46,8 @@ def _run(command):
     except subprocess.TimeoutExpired:
         raise DuckdbUnavailable(f"DuckDB {VERSION} did not come from PyPI within {PIP_TIMEOUT} s") from None
     if done.returncode != 0:
-        raise DuckdbUnavailable(f"DuckDB {VERSION} could not be installed: {done.stdout.strip()[-500:]}")
+        last_line = done.stdout.strip().rpartition("\n")[2]
+        raise DuckdbUnavailable(f"DuckDB {VERSION} could not be installed: {last_line}")
 
 
 def load():
