@@ -1,6 +1,7 @@
 #include "common/digest.h"
 
 #include <assert.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -99,4 +100,9 @@ void digest_bytes(const void *data, size_t size, char hex[DIGEST_HEX_SIZE])
 
     add(digest, data, size);
     digest_end(digest, hex);
+}
+
+const char *digest_library_version(void)
+{
+    return OpenSSL_version(OPENSSL_VERSION_STRING);
 }

@@ -27,4 +27,7 @@ void digest_end(struct digest *digest, char hex[DIGEST_HEX_SIZE]);
 /* Plain SHA-256 of one run of bytes, comparable with sha256sum. */
 void digest_bytes(const void *data, size_t size, char hex[DIGEST_HEX_SIZE]);
 
+/* Of OpenSSL, at run time: "3.5.1". */
+const char *digest_library_version(void);
+
 #endif

@@ -594,3 +594,8 @@ const char *http_response_header(const struct http_response *response, const cha
     /* libcurl 7.88 leaves the line's end in an empty value. */
     return header->value[strspn(header->value, " \t\r\n")] ? header->value : "";
 }
+
+const char *http_client_library_version(void)
+{
+    return curl_version_info(CURLVERSION_NOW)->version;
+}

@@ -93,4 +93,7 @@ unsigned http_client_calls_in_flight(const struct http_client *client);
 /* The last value of a response header, or NULL; name in any case. Only during on_done. */
 const char *http_response_header(const struct http_response *response, const char *name);
 
+/* Of libcurl, at run time: "8.14.1". */
+const char *http_client_library_version(void);
+
 #endif

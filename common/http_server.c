@@ -370,3 +370,8 @@ const char *http_server_address(const struct http_server *server)
 {
     return server->address;
 }
+
+const char *http_server_library_version(void)
+{
+    return MHD_get_version();
+}

@@ -60,4 +60,7 @@ void http_server_close(struct http_server *server);
 /* Where it listens, with the port that was found: "127.0.0.1:9464", "[::1]:9464". */
 const char *http_server_address(const struct http_server *server);
 
+/* Of libmicrohttpd, at run time: "1.0.1". */
+const char *http_server_library_version(void);
+
 #endif

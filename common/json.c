@@ -405,3 +405,8 @@ void json_put_value(struct json_writer *writer, const char *name, const json_val
     begin_value(writer, name);
     write_value(writer, value);
 }
+
+const char *json_library_version(void)
+{
+    return cJSON_Version();
+}

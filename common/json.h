@@ -53,6 +53,9 @@ json_value *json_parse(
     const void *data, size_t size, const struct json_limits *limits, struct json_error *error);
 void json_free(json_value *value);
 
+/* Of cJSON, at run time: "1.7.18". */
+const char *json_library_version(void);
+
 enum json_get {
     JSON_FOUND,
     JSON_ABSENT,     /* no such field, or null */

@@ -543,3 +543,8 @@ enum result kafka_producer_new(uv_loop_t *loop, const struct kafka_producer_opti
     *producer = made;
     return RESULT_OK;
 }
+
+const char *kafka_library_version(void)
+{
+    return rd_kafka_version_str();
+}

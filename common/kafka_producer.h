@@ -104,4 +104,7 @@ size_t kafka_producer_in_flight(const struct kafka_producer *producer);
 
 const char *kafka_delivery_outcome_name(enum kafka_delivery_outcome outcome);
 
+/* Of librdkafka, at run time: "2.8.0". */
+const char *kafka_library_version(void);
+
 #endif

@@ -45,3 +45,11 @@ struct redis_answer redis_answer_item(const struct redis_answer *answer, size_t 
     assert(answer->kind == REDIS_ARRAY && index < reply->elements);
     return redis_answer_from_reply(reply->element[index]);
 }
+
+#define TEXT_OF(number) #number
+#define VERSION_OF(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
+
+const char *redis_library_version(void)
+{
+    return VERSION_OF(HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+}

@@ -118,4 +118,7 @@ void redis_client_run_script(struct redis_client *client, struct redis_command *
  * an error has REDIS_ERROR. */
 struct redis_answer redis_answer_item(const struct redis_answer *answer, size_t index);
 
+/* Of hiredis, as it was built with: "1.2.0"; the library does not tell its own. */
+const char *redis_library_version(void);
+
 #endif

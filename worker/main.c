@@ -9,6 +9,7 @@
 
 #include "common/text.h"
 #include "worker/command.h"
+#include "worker/version.h"
 
 static const struct {
     const char *name;
@@ -33,7 +34,7 @@ static void print_help(FILE *stream)
         fprintf(stream, "  %-10s %s\n", commands[i].name, commands[i].summary);
     fprintf(stream, "\n"
                     "  --help     this text; terra-connect <command> --help tells more\n"
-                    "  --version  the version\n"
+                    "  --version  the version, and those of the libraries\n"
                     "\n"
                     "Settings are environment variables: terra-connect config\n");
 }
@@ -94,7 +95,7 @@ int main(int argc, char **argv)
         return EXIT_OK;
     }
     if (text_equal(argv[1], "--version")) {
-        printf("terra-connect %s\n", TERRA_CONNECT_VERSION);
+        version_print(stdout);
         return EXIT_OK;
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
