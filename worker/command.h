@@ -23,6 +23,7 @@ int command_request(int argc, char **argv);
 int command_watch(int argc, char **argv);
 int command_redrive(int argc, char **argv);
 int command_config(int argc, char **argv);
+int command_health(int argc, char **argv);
 
 /* Loads the settings from the process's environment, configures the log by them, and says what is
  * wrong on stderr. False: exit with EXIT_CONFIG. */

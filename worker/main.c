@@ -21,6 +21,7 @@ static const struct {
     {"watch", command_watch, "follow topics, one line per record, links masked"},
     {"redrive", command_redrive, "put dead letters back where they came from"},
     {"config", command_config, "print every setting: value, source, default"},
+    {"health", command_health, "ask the worker of this machine how it is"},
 };
 enum { COMMAND_COUNT = sizeof commands / sizeof commands[0] };
 
