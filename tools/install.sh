@@ -7,12 +7,12 @@ packages_of() {
     case $1 in
     build)
         echo build-essential pkg-config cmake ninja-build librdkafka-dev libcurl4-openssl-dev libhiredis-dev \
-            libssl-dev libcjson-dev libuv1-dev libmicrohttpd-dev zlib1g-dev uthash-dev libcmocka-dev
+            libssl-dev libcjson-dev libuv1-dev libmicrohttpd-dev zlib1g-dev uthash-dev libcmocka-dev python3
         ;;
     demo) echo python3 python3-confluent-kafka redis-server ;;
     test)
         packages_of demo
-        echo python3-pytest python3-jsonschema python3-redis python3-venv
+        echo python3-pytest python3-jsonschema python3-redis python3-venv python3-yaml
         # The validator of asyncapi.yaml is a Node module; a Node of another source is as good as Debian's.
         { command -v node && command -v npm; } >/dev/null || echo nodejs npm
         ;;
