@@ -59,10 +59,13 @@ def manual(tmp_path_factory):
 
 @pytest.fixture
 def exposed(sandbox, redis, start_worker):
-    """The names of all metrics that a worker with all flows tells Prometheus."""
-    worker = start_worker(sandbox.settings, {"REDIS_URL": redis.url}, flow="all")
-    text = ask(address(worker), "/metrics")
-    return set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
+    """The names of all metrics that workers tell Prometheus, with all flows and either kind of delivery."""
+    names = set()
+    for delivery in ("at_least_once", "exactly_once"):
+        worker = start_worker(sandbox.settings, {"REDIS_URL": redis.url, "EVENTS_DELIVERY": delivery}, flow="all")
+        names.update(re.findall(r"^# TYPE (\S+) ", ask(address(worker), "/metrics"), re.MULTILINE))
+        worker.stop()
+    return names
 
 
 def address(worker):
