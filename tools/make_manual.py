@@ -12,7 +12,7 @@ import textwrap
 from pathlib import Path
 
 COMMAND = re.compile(r"^  ([a-z][a-z-]*) +(\S.*)$", re.MULTILINE)
-OPTION = re.compile(r"^ +(--[a-z][a-z-]*)|[\[ ](--[a-z][a-z-]*)(?=[\] =])", re.MULTILINE)
+OPTION = re.compile(r"^ +(--[a-z][a-z-]*)", re.MULTILINE)
 CHOICES = re.compile(r"(--[a-z-]+) ([a-z-]+(?:\|[a-z-]+)+)")
 SETTING = re.compile(r"^\| `([A-Z0-9_]+)` \| (.*?) \| (.*?) \| (.*) \|$", re.MULTILINE)
 
@@ -96,7 +96,7 @@ def man_page(version, commands, settings):
 def completion(commands):
     options, choices = "", ""
     for name, (_, help_text) in commands.items():
-        found = sorted({first or second for first, second in OPTION.findall(help_text)})
+        found = sorted(set(OPTION.findall(help_text)))
         options += f'            {name}) words="{" ".join(found)}" ;;\n'
         for option, values in CHOICES.findall(help_text):
             choices += f'        "{name} {option}") words="{values.replace("|", " ")}" ;;\n'

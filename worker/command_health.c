@@ -1,4 +1,4 @@
-/* terra-connect health: asks the worker of this machine or container how it is, over HTTP_LISTEN. */
+/* terra-connect health: asks the worker of this machine how it is, over HTTP_LISTEN. */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>

@@ -26,7 +26,7 @@ create terra.connect.requests retention.ms=$day message.timestamp.type=LogAppend
 # Links are bearer secrets: they are not kept longer than they are worth something.
 create terra.connect.replies retention.ms=$hour
 create terra.connect.outcomes retention.ms=$((90 * day))
-create terra.events.raw retention.ms=$day message.timestamp.type=LogAppendTime
+create terra.events.raw retention.ms=$day
 create terra.auth.events retention.ms=$((90 * day))
 create terra.connections cleanup.policy=compact delete.retention.ms=$((7 * day))
 create terra.dead-letters retention.ms=$((14 * day))

@@ -73,7 +73,9 @@ def address(worker):
 
 
 def ask(listen, path):
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{listen}{path}", timeout=10) as page:
+    # Loopback, whatever proxy the developer's shell names.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://{listen}{path}", timeout=10) as page:
         return page.read().decode()
 
 
@@ -112,8 +114,7 @@ def test_completion_knows_commands_and_options(manual, commands):
     for command in commands:
         offered = complete(manual, command, "--")
         help_text = run_program(command, "--help", settings={}).stdout
-        assert offered == {word for word in offered if word in help_text}
-        assert set(re.findall(r"^ +(--[a-z-]+)", help_text, re.MULTILINE)) <= offered, command
+        assert offered == set(re.findall(r"^ +(--[a-z-]+)", help_text, re.MULTILINE)), command
 
 
 # ---- terra-connect health ----
@@ -264,8 +265,8 @@ def test_kustomizations_build():
         pytest.skip("no kubectl here to build the kustomizations with")
     kinds = {}
     for name in ("base", "per-flow", "autoscaled"):
-        done = subprocess.run(["kubectl", "kustomize", KUBERNETES / name], stdout=subprocess.PIPE, text=True, check=True)
-        found = [document for document in yaml.safe_load_all(done.stdout)]
+        done = subprocess.run(["kubectl", "kustomize", KUBERNETES / name], stdout=subprocess.PIPE, check=True)
+        found = list(yaml.safe_load_all(done.stdout))
         kinds[name] = [document["kind"] for document in found]
         deployed = {document["metadata"]["name"]: document for document in found if document["kind"] == "Deployment"}
         if name != "base":
