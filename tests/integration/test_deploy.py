@@ -19,6 +19,7 @@ KUBERNETES = DOCKER / "kubernetes"
 METRIC = re.compile(r"\bterra_connect_[a-z_]+")
 HISTOGRAM_SUFFIX = re.compile(r"_(bucket|sum|count)$")
 SECOND = {"s": 1, "m": 60, "h": 3600}
+METRICS_PAGE = ROOT / "docs" / "metrics.md"
 YAML_FILES = sorted(path for path in DOCKER.rglob("*.yaml"))
 
 
@@ -59,13 +60,13 @@ def manual(tmp_path_factory):
 
 @pytest.fixture
 def exposed(sandbox, redis, start_worker):
-    """The names of all metrics that workers tell Prometheus, with all flows and either kind of delivery."""
-    names = set()
+    """{name: help} of all metrics that workers tell Prometheus, with all flows and either kind of delivery."""
+    metrics = {}
     for delivery in ("at_least_once", "exactly_once"):
         worker = start_worker(sandbox.settings, {"REDIS_URL": redis.url, "EVENTS_DELIVERY": delivery}, flow="all")
-        names.update(re.findall(r"^# TYPE (\S+) ", ask(address(worker), "/metrics"), re.MULTILINE))
+        metrics.update(re.findall(r"^# HELP (\S+) (.*)$", ask(address(worker), "/metrics"), re.MULTILINE))
         worker.stop()
-    return names
+    return metrics
 
 
 def address(worker):
@@ -309,11 +310,24 @@ def queries():
                 yield f"{path.name}: {trigger['name']}", trigger["metadata"]["query"]
 
 
-def test_only_metrics_that_a_worker_tells_are_asked_for(exposed):
+def metrics_of(query):
+    return {HISTOGRAM_SUFFIX.sub("", name) for name in METRIC.findall(query)}
+
+
+def metrics_table(exposed):
+    """As docs/metrics.md has it: name, meaning, and the alerts that look at it."""
+    lines = ["| Metric | Meaning | Alerts |", "|---|---|---|"]
+    for name in sorted(exposed):
+        alerts = [f"`{rule['alert']}`" for rule in alert_rules() if name in metrics_of(rule["expr"])]
+        lines.append(f"| `{name}` | {exposed[name]} | {', '.join(alerts)} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_metrics_are_known_and_explained(exposed):
     assert "terra_connect_replies_total" in exposed
-    unknown = {(where, name) for where, query in queries() for name in METRIC.findall(query)
-        if name not in exposed and HISTOGRAM_SUFFIX.sub("", name) not in exposed}
-    assert not unknown
+    assert not {(where, name) for where, query in queries() for name in metrics_of(query) - set(exposed)}
+    table = re.search(r"<!-- metrics -->\n(.*?)<!-- /metrics -->", METRICS_PAGE.read_text(), re.DOTALL).group(1)
+    assert table == metrics_table(exposed), f"put this table into {METRICS_PAGE}:\n{metrics_table(exposed)}"
 
 
 def test_alerts_say_what_to_do():
