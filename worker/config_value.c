@@ -175,17 +175,6 @@ bool config_value_parse(
     return true;
 }
 
-static void print_rate(const struct rate *rate, char *text, size_t size)
-{
-    const char *unit = rate->period_us == CLOCK_US_PER_SECOND        ? "s"
-                       : rate->period_us == 60 * CLOCK_US_PER_SECOND ? "m"
-                                                                     : "h";
-    if (rate->calls == 0)
-        snprintf(text, size, "0");
-    else
-        snprintf(text, size, "%" PRId64 "/%s", rate->calls, unit);
-}
-
 void config_value_print(const struct setting *setting, const void *field, char *text, size_t size)
 {
     switch (setting->type) {
@@ -211,7 +200,7 @@ void config_value_print(const struct setting *setting, const void *field, char *
         snprintf(text, size, "%d", *(const bool *)field);
         break;
     case SETTING_RATE:
-        print_rate(field, text, size);
+        rate_print(field, text, size);
         break;
     }
 }

@@ -1,6 +1,8 @@
 /* rate: see rate.h. */
 #include "worker/rate.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -35,4 +37,15 @@ bool rate_parse(const char *text, struct rate *rate)
         return false;
     *rate = (struct rate){.calls = calls, .period_us = period_us};
     return true;
+}
+
+void rate_print(const struct rate *rate, char *text, size_t size)
+{
+    const char *unit = rate->period_us == CLOCK_US_PER_SECOND        ? "s"
+                       : rate->period_us == 60 * CLOCK_US_PER_SECOND ? "m"
+                                                                     : "h";
+    if (rate->calls == 0)
+        snprintf(text, size, "0");
+    else
+        snprintf(text, size, "%" PRId64 "/%s", rate->calls, unit);
 }

@@ -5,6 +5,7 @@
 #define WORKER_RATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct rate {
@@ -21,5 +22,8 @@ int64_t rate_interval_us(const struct rate *rate);
 /* False when the text is not N/s, N/m or N/h with N from 1 to RATE_CALLS_MAX, or 0; "0/s" is
  * refused, since it reads as "no calls". *rate is then no limit. */
 bool rate_parse(const char *text, struct rate *rate);
+
+/* In the same form; cut at size. */
+void rate_print(const struct rate *rate, char *text, size_t size);
 
 #endif

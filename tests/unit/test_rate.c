@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -36,6 +37,9 @@ static void reads_rates(void **state)
         assert_int_equal(rate_interval_us(&rate), rows[i].interval_us);
         /* The limit is never exceeded: that many intervals fill the period. */
         assert_true(rate.calls == 0 || rate.calls * rows[i].interval_us >= rate.period_us);
+        char text[24];
+        rate_print(&rate, text, sizeof text);
+        assert_string_equal(text, rows[i].text + strspn(rows[i].text, rate.calls ? "0" : ""));
     }
 }
 
