@@ -19,10 +19,8 @@ static int64_t unit_us(const char *unit)
     return 0;
 }
 
-bool time_option_parse(const char *text, int64_t now_wall_us, int64_t *wall_us)
+bool time_option_parse_span(const char *text, int64_t *span_us)
 {
-    if (clock_parse_rfc3339(text, wall_us))
-        return *wall_us >= 0;
     int64_t amount = 0;
     const char *at = text;
     for (; *at >= '0' && *at <= '9' && amount <= AMOUNT_MAX; at++)
@@ -30,6 +28,17 @@ bool time_option_parse(const char *text, int64_t now_wall_us, int64_t *wall_us)
     int64_t unit = unit_us(at);
     if (at == text || amount > AMOUNT_MAX || unit == 0)
         return false;
-    *wall_us = now_wall_us - amount * unit;
+    *span_us = amount * unit;
+    return true;
+}
+
+bool time_option_parse(const char *text, int64_t now_wall_us, int64_t *wall_us)
+{
+    int64_t span_us;
+    if (!clock_parse_rfc3339(text, wall_us)) {
+        if (!time_option_parse_span(text, &span_us))
+            return false;
+        *wall_us = now_wall_us - span_us;
+    }
     return *wall_us >= 0;
 }

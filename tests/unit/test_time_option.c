@@ -44,8 +44,36 @@ static void test_times(void **state)
     }
 }
 
+static void test_spans(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t span_us; /* -1: refused */
+    } rows[] = {
+        {"90s", 90 * CLOCK_US_PER_SECOND},
+        {"2h", 7200 * CLOCK_US_PER_SECOND},
+        {"0s", 0},
+        {"1000000d", INT64_C(86400000000) * 1000000},
+        {"1000001d", -1},
+        {"2026-11-21T07:04:32Z", -1},
+        {"2", -1},
+        {"h", -1},
+        {"", -1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int64_t span_us = -1;
+        bool read = time_option_parse_span(rows[i].text, &span_us);
+        if (read != (rows[i].span_us >= 0) || (read && span_us != rows[i].span_us))
+            fail_msg("%s: %d, %lld", rows[i].text, read, (long long)span_us);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_times)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_times),
+        cmocka_unit_test(test_spans),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
