@@ -7,7 +7,7 @@
 #include "common/text.h"
 #include "worker/config_value.h"
 #include "worker/connect_flow.h"
-#include "worker/environment.h"
+#include "worker/environments_load.h"
 #include "worker/terra_health.h"
 #include "worker/worker_part.h"
 
@@ -153,43 +153,6 @@ static void on_partitions(void *context, unsigned partitions)
 
 /* ---- building up ---- */
 
-static bool load_environments(struct connect_part *connect, char error[ENVIRONMENT_ERROR_SIZE])
-{
-    const struct config *config = connect->part.options.config;
-    const struct environment_defaults defaults = {
-        .base_url = config->terra_base_url,
-        .urls =
-            {
-                [TERRA_WIDGET_SESSION] = config->terra_widget_session_url,
-                [TERRA_LEGACY_WIDGET] = config->terra_legacy_widget_url,
-                [TERRA_AUTHENTICATE_USER] = config->terra_authenticate_user_url,
-            },
-        .rate = config->terra_rate_limit,
-        .burst = config->terra_rate_burst,
-        .plain_http_allowed = config->terra_allow_http,
-    };
-    if (!text_empty(config->terra_dev_id) &&
-        environments_add(&connect->environments, config->terra_environment, config->terra_dev_id,
-            config->terra_api_key, &defaults, error) != RESULT_OK)
-        return false;
-    if (!text_empty(config->terra_api_key_file))
-        environments_set_key_file(&connect->environments, 0, config->terra_api_key_file);
-    if (text_empty(config->terra_environments_file))
-        return true;
-
-    char reason[160];
-    char *json = config_value_read_file(config->terra_environments_file, reason, sizeof reason);
-    if (!json) {
-        snprintf(error, ENVIRONMENT_ERROR_SIZE, "TERRA_ENVIRONMENTS_FILE: cannot read %s: %s",
-            config->terra_environments_file, reason);
-        return false;
-    }
-    enum result result = environments_add_json(
-        &connect->environments, json, strlen(json), &defaults, config_value_read_file, error);
-    free(json);
-    return result == RESULT_OK;
-}
-
 /* A reply on the request topic would be read as a request, and answered. */
 static bool replies_could_be_requests(const struct connect_part *connect)
 {
@@ -317,8 +280,8 @@ static bool build(struct worker_part *part, char error[WORKER_PART_ERROR_SIZE])
 {
     struct connect_part *connect = (struct connect_part *)part;
     environments_init(&connect->environments);
-    if (!load_environments(connect, error) || !make_rules(connect, error) ||
-        !make_publishers(connect, error))
+    if (!environments_load(&connect->environments, part->options.config, false, error) ||
+        !make_rules(connect, error) || !make_publishers(connect, error))
         return false;
     make_stages(connect);
     part->intake_options.topic = part->options.config->connect_requests_topic;

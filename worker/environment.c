@@ -150,7 +150,7 @@ static enum result check(const struct environments *environments,
     const char *fault = credential_fault(definition->dev_id);
     if (fault)
         return reject(error, definition->name, "dev_id", fault);
-    fault = credential_fault(definition->api_key);
+    fault = defaults->keys_unused ? NULL : credential_fault(definition->api_key);
     if (fault)
         return reject(error, definition->name,
             definition->api_key_file ? "the key in api_key_file" : "api_key", fault);
@@ -177,7 +177,7 @@ static enum result add(struct environments *environments, const struct definitio
         .index = (unsigned)environments->count++,
         .name = memory_copy_text(definition->name),
         .dev_id = memory_copy_text(definition->dev_id),
-        .api_key = memory_copy_text(definition->api_key),
+        .api_key = defaults->keys_unused ? NULL : memory_copy_text(definition->api_key),
         .api_key_file = memory_copy_text(definition->api_key_file),
         .rate = definition->rate,
         .burst = definition->burst,
@@ -351,8 +351,8 @@ static enum result check_names(
     return RESULT_OK;
 }
 
-static enum result read_definition(
-    const json_value *object, struct definition *definition, char error[ENVIRONMENT_ERROR_SIZE])
+static enum result read_definition(const json_value *object, struct definition *definition,
+    bool keys_unused, char error[ENVIRONMENT_ERROR_SIZE])
 {
     if (!json_is_object(object))
         return reject(error, definition->name, "must be", "an object");
@@ -364,7 +364,7 @@ static enum result read_definition(
     }
     if (result != RESULT_OK)
         return result;
-    if (!definition->api_key == !definition->api_key_file)
+    if (!definition->api_key == !definition->api_key_file && !keys_unused)
         return reject(error, definition->name, "needs",
             "either api_key or api_key_file, and one of them only");
     char message[REQUEST_FIELD_MESSAGE_SIZE];
@@ -383,11 +383,11 @@ static enum result add_from_file(struct environments *environments, const json_v
     /* A name that is not fit to be shown is refused by add(), before all else. */
     if (!request_field_is_environment(definition.name))
         return add(environments, &definition, defaults, error);
-    enum result result = read_definition(object, &definition, error);
+    enum result result = read_definition(object, &definition, defaults->keys_unused, error);
     if (result != RESULT_OK)
         return result;
     char *key = NULL;
-    if (definition.api_key_file) {
+    if (definition.api_key_file && !defaults->keys_unused) {
         char reason[256] = "cannot be read";
         key = read_file(definition.api_key_file, reason, sizeof(reason));
         if (!key)

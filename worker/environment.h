@@ -44,7 +44,7 @@ struct environment {
     unsigned index; /* its place in the list */
     char *name;
     char *dev_id;
-    char *api_key; /* secret */
+    char *api_key; /* secret; NULL: keys_unused */
     unsigned
         key_generation; /* counts the keys it has had, from 0; the same key is the same number */
     char *api_key_file; /* where api_key was read from; NULL: given directly */
@@ -69,6 +69,8 @@ struct environment_defaults {
     struct rate rate;
     int64_t burst;
     bool plain_http_allowed; /* also to other hosts than loopback */
+    /* For a program that calls nobody: keys may be missing, none is read or kept. */
+    bool keys_unused;
 };
 
 #define ENVIRONMENT_ERROR_SIZE 512

@@ -20,6 +20,7 @@ static const struct {
     {"request", command_request, "publish one connect request, wait, print the link"},
     {"watch", command_watch, "follow topics, one line per record, links masked"},
     {"redrive", command_redrive, "put dead letters back where they came from"},
+    {"limit", command_limit, "show and change the shared rate limit while workers run"},
     {"config", command_config, "print every setting: value, source, default"},
     {"health", command_health, "ask the worker of this machine how it is"},
 };

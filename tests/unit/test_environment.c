@@ -373,10 +373,37 @@ static void replaces_a_key(void **state)
     environments_release(&environments);
 }
 
+/* For a program that calls nobody a dev id is enough, and no key is read or kept. */
+static void does_without_keys(void **state)
+{
+    (void)state;
+    static const char file[] = "{\"bare\": {\"dev_id\": \"d1\", \"rate_limit\": \"5/s\"},"
+                               "\"given\": {\"dev_id\": \"d2\", \"api_key\": \"" KEY "\"},"
+                               "\"filed\": {\"dev_id\": \"d3\", \"api_key_file\": \"/nowhere\"}}";
+    struct environment_defaults keyless = defaults;
+    struct environments environments;
+    char error[ENVIRONMENT_ERROR_SIZE] = "";
+    keyless.keys_unused = true;
+    environments_init(&environments);
+    assert_int_equal(environments_add(&environments, "e", "d", "", &keyless, error), RESULT_OK);
+    assert_int_equal(
+        environments_add_json(&environments, file, strlen(file), &keyless, read_file, error),
+        RESULT_OK);
+    assert_int_equal(environments.count, 4);
+    for (size_t i = 0; i < environments.count; i++)
+        assert_null(environments.items[i].api_key);
+    assert_int_equal(environments.items[1].rate.calls, 5);
+    assert_int_equal(
+        environments_add(&environments, "f", "", NULL, &keyless, error), RESULT_REJECT);
+    assert_string_equal(error, "environment \"f\": dev_id is missing or empty");
+    environments_release(&environments);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adds_the_default_environment),
+        cmocka_unit_test(does_without_keys),
         cmocka_unit_test(refuses_bad_settings),
         cmocka_unit_test(judges_urls),
         cmocka_unit_test(reads_the_file),
