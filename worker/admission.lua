@@ -69,12 +69,18 @@ end
 
 -- How many count as alive in KEYS[key], this one among them.
 local function count_workers(key)
+    local alive = redis.call('ZCOUNT', KEYS[key], '(' .. text(now), '+inf')
+    local score = redis.call('ZSCORE', KEYS[key], worker)
+    return alive + (number(score) > now and 0 or 1)
+end
+
+-- Not before the state is written: a Redis that is out of memory refuses that, unless the script has
+-- already written what needs no memory, and would then seem to have some every now and then.
+local function forget_gone(key)
     for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[key], '-inf', text(now))) do
         redis.call('ZREM', KEYS[key], gone)
         redis.call('HDEL', KEYS[4], gone)
     end
-    local known = redis.call('ZSCORE', KEYS[key], worker)
-    return redis.call('ZCARD', KEYS[key]) + (known and 0 or 1)
 end
 
 local function lease_of(slot_interval, workers)
@@ -200,7 +206,11 @@ redis.call('HSET', KEYS[1], 'epoch', text(epoch), 'rest', text(rest), 'void', '0
     'override', signature, 'interval', text(setting_interval), 'burst', text(setting_burst),
     'paced', text(interval),
     'window', text(window), 'granted', text(in_window), 'granted_before', text(before), 'tat', text(tat))
-if share < 100 then redis.call('HSET', KEYS[1], share_field, text(share_tat)) end
+if share < 100 then
+    redis.call('HSET', KEYS[1], share_field, text(share_tat))
+    forget_gone(5)
+end
+forget_gone(3)
 redis.call('PEXPIRE', KEYS[1], text(KEEP_STATE_MS + math.max(0, math.floor((tat - now) / 1000))))
 
 return {granted, begins_in, share_begins_in, epoch, interval, burst, share_interval, share_burst,
