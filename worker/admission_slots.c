@@ -93,10 +93,11 @@ static int64_t latest(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Until the topic's partitions are known, the workers that Redis has seen stand for them. */
+/* Until the topic's partitions are known, the workers that Redis has seen stand for all of them, and
+ * this one is one. */
 static void set_local_limit(struct admission_slots *slots)
 {
-    int64_t own = slots->own > 0 ? slots->own : 1;
+    int64_t own = slots->all > 0 && slots->own > 0 ? slots->own : 1;
     int64_t all = slots->all > 0 ? slots->all : slots->lease.workers;
     int64_t percent = slots->options.share;
     if (all < own)

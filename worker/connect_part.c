@@ -8,6 +8,7 @@
 #include "worker/config_value.h"
 #include "worker/connect_flow.h"
 #include "worker/environments_load.h"
+#include "worker/publisher_count.h"
 #include "worker/terra_health.h"
 #include "worker/worker_part.h"
 
@@ -26,9 +27,8 @@ struct connect_part {
     struct publisher *publisher;       /* replies, each at once */
     struct publisher *batch_publisher; /* outcomes and dead letters, in batches */
     struct connect_flow *flow;
-    struct kafka_topic_query partitions_query;
-    unsigned partitions; /* of the request topic, ours */
-    bool asking_partitions;
+    struct publisher_count *partition_count; /* of the request topic */
+    unsigned own_partitions, all_partitions; /* of the request topic; all: 0: not known yet */
     bool publishers_closing, terra_closing;
 };
 
@@ -57,6 +57,8 @@ static void close_built(struct worker_part *part)
     struct connect_part *connect = (struct connect_part *)part;
     close_publishers(connect);
     close_terra(connect);
+    if (connect->partition_count)
+        publisher_count_close(connect->partition_count);
     if (connect->flow)
         connect_flow_close(connect->flow);
     if (connect->admission)
@@ -77,6 +79,7 @@ static void free_built(struct worker_part *part)
 {
     struct connect_part *connect = (struct connect_part *)part;
     connect_flow_free(connect->flow);
+    publisher_count_free(connect->partition_count);
     publisher_free(connect->publisher);
     publisher_free(connect->batch_publisher);
     terra_health_free(connect->health);
@@ -126,29 +129,23 @@ static unsigned jobs(const struct worker_part *part)
 
 /* ---- this worker's part of the request topic, which is its part of the limit without Redis ---- */
 
-static void on_partitions_counted(
-    struct kafka_topic_query *query, enum kafka_topic_state state, int32_t partition_count)
+static void on_counted(void *context, unsigned partitions)
 {
-    struct connect_part *connect = query->context;
-    connect->asking_partitions = false;
-    unsigned all =
-        state == KAFKA_TOPIC_FOUND && partition_count > 0 ? (unsigned)partition_count : 0;
-    admission_set_fraction(connect->admission, connect->partitions, all);
+    struct connect_part *connect = context;
+    connect->all_partitions = partitions;
+    admission_set_fraction(connect->admission, connect->own_partitions, partitions);
 }
 
 static void on_partitions(void *context, unsigned partitions)
 {
     struct connect_part *connect = context;
-    connect->partitions = partitions;
-    if (connect->asking_partitions || connect->part.stopping)
-        return; /* the answer under way takes the new number */
-    connect->asking_partitions = true;
-    connect->partitions_query = (struct kafka_topic_query){
-        .topic = connect->part.options.config->connect_requests_topic,
-        .on_answer = on_partitions_counted,
-        .context = connect,
-    };
-    publisher_find_topic(connect->batch_publisher, &connect->partitions_query);
+    connect->own_partitions = partitions;
+    if (connect->part.stopping)
+        return;
+    /* Topics only grow: the old number is better than none. */
+    if (connect->all_partitions > 0)
+        admission_set_fraction(connect->admission, partitions, connect->all_partitions);
+    publisher_count_ask(connect->partition_count);
 }
 
 /* ---- building up ---- */
@@ -248,6 +245,13 @@ static void make_stages(struct connect_part *connect)
             .cooldown_max_us = config->terra_cooldown_max_us,
         });
     make_terra(connect);
+    connect->partition_count =
+        publisher_count_new(connect->part.options.loop, &(struct publisher_count_options){
+                                                            .publisher = connect->batch_publisher,
+                                                            .topic = config->connect_requests_topic,
+                                                            .on_counted = on_counted,
+                                                            .context = connect,
+                                                        });
     connect->flow = connect_flow_new(connect->part.options.loop,
         &(struct connect_flow_options){
             .request_rules =

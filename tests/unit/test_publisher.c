@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "support/kafka_fixture.h"
-#include "worker/publisher.h"
+#include "worker/publisher_count.h"
 
 #define API_PRODUCE 0
 
@@ -276,6 +276,97 @@ static void test_questions_in_vain(void **state)
     close_publisher(fixture);
 }
 
+/* ---- how many partitions a topic has ---- */
+
+struct counted {
+    unsigned times;
+    unsigned partitions;
+};
+
+static void on_counted(void *context, unsigned partitions)
+{
+    struct counted *counted = context;
+    assert_false(inside);
+    counted->times++;
+    counted->partitions = partitions;
+}
+
+static bool was_counted(const void *context)
+{
+    return ((const struct counted *)context)->times > 0;
+}
+
+static struct publisher_count *count_new(
+    struct kafka_fixture *fixture, const char *topic, struct counted *counted)
+{
+    *counted = (struct counted){0};
+    return publisher_count_new(&fixture->loop,
+        &(struct publisher_count_options){
+            .publisher = publisher, .topic = topic, .on_counted = on_counted, .context = counted});
+}
+
+static void count_ask(struct publisher_count *count)
+{
+    inside = true;
+    publisher_count_ask(count);
+    inside = false;
+}
+
+static void count_stop(struct kafka_fixture *fixture, struct publisher_count *count)
+{
+    publisher_count_close(count);
+    close_publisher(fixture);
+    publisher_count_free(count);
+}
+
+static void test_counts(void **state)
+{
+    struct kafka_fixture *fixture = *state;
+    struct counted counted;
+    kafka_fixture_create_topic(fixture, "five", 5);
+    open_publisher(fixture, fixture->brokers, NULL, 0);
+    struct publisher_count *count = count_new(fixture, "five", &counted);
+    for (unsigned i = 1; i <= 2; i++) {
+        /* Two questions at once have one answer. */
+        count_ask(count);
+        count_ask(count);
+        counted.times = 0;
+        kafka_fixture_wait(fixture, was_counted, &counted);
+        kafka_fixture_run(fixture, 20);
+        assert_int_equal(counted.times, 1);
+        assert_int_equal(counted.partitions, 5);
+    }
+    count_stop(fixture, count);
+}
+
+/* Nobody asks again: it does so by itself. */
+static void test_counts_until_it_is_said(void **state)
+{
+    struct kafka_fixture *fixture = *state;
+    struct counted counted;
+    open_publisher(fixture, fixture->brokers, NULL, 0);
+    struct publisher_count *count = count_new(fixture, "made-later", &counted);
+    count_ask(count);
+    kafka_fixture_run(fixture, 300);
+    assert_int_equal(counted.times, 0);
+    kafka_fixture_create_topic(fixture, "made-later", 7);
+    kafka_fixture_wait(fixture, was_counted, &counted);
+    assert_int_equal(counted.partitions, 7);
+    count_stop(fixture, count);
+}
+
+static void test_counting_ends(void **state)
+{
+    struct kafka_fixture *fixture = *state;
+    struct counted counted;
+    open_publisher(fixture, fixture->nowhere, NULL, 0);
+    struct publisher_count *count = count_new(fixture, "never", &counted);
+    count_ask(count);
+    count_stop(fixture, count);
+    kafka_fixture_run(fixture, 20);
+    assert_int_equal(counted.times, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +376,9 @@ int main(void)
         cmocka_unit_test(test_closing),
         cmocka_unit_test(test_questions),
         cmocka_unit_test(test_questions_in_vain),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_counts_until_it_is_said),
+        cmocka_unit_test(test_counting_ends),
     };
     return cmocka_run_group_tests_name("publisher", tests, kafka_fixture_start, kafka_fixture_stop);
 }
