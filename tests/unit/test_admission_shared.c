@@ -596,6 +596,27 @@ static void test_faults(void **state)
     }
 }
 
+/* Each is then one of the workers that Redis has seen, however many partitions it has. */
+static void test_parts_of_an_unknown_number(void **state)
+{
+    (void)state;
+    begin("100/s", 4);
+    start_workers(2);
+    for (size_t i = 0; i < 2; i++) {
+        admission_set_fraction(workers[i].admission, 2, 0);
+        ask_many(&workers[i], 500);
+    }
+    wait_told(30);
+    kill_redis();
+    while (mode_is("share") == 0)
+        uv_run(&fixture.loop, UV_RUN_ONCE);
+    int64_t start_us = clock_monotonic_us();
+    wait_told(told + 60);
+    assert_true(clock_monotonic_us() - start_us >= (60 - 12) * SECOND / 100);
+    revive_redis();
+    end();
+}
+
 /* Others may not have come back yet, and have their parts of the limit. */
 static void test_comes_back_slowly(void **state)
 {
@@ -708,6 +729,7 @@ int main(void)
         cmocka_unit_test(test_pause_and_resume),
         cmocka_unit_test(test_override_wins_until_it_ends),
         cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_parts_of_an_unknown_number),
         cmocka_unit_test(test_comes_back_slowly),
         cmocka_unit_test(test_forgotten),
         cmocka_unit_test(test_what_is_done_without_redis),
