@@ -55,8 +55,12 @@ class Limits:
         return [place for partition in range(4) for place in self.flow.send_all(
             [{"reference_id": new_id(), "environment": environment} for _ in range(count // 4)], partition=partition)]
 
+    def call_counts(self, environment="default"):
+        """Without the neutral GETs by which workers try their credentials."""
+        return self.flow.sandbox.call_counts(environment=environment, endpoint="widget_session")
+
     def wait_begun(self, environment="default"):
-        eventually(lambda: self.flow.sandbox.call_counts(environment=environment)["count"] > BURST)
+        eventually(lambda: self.call_counts(environment)["count"] > BURST)
 
     def arrivals(self, begin, end, environment="default"):
         """How many calls came between two points of time.monotonic(), once the second has passed."""
@@ -139,7 +143,7 @@ def test_pause_stops_and_resume_goes_on(limits):
     now = time.monotonic()
     assert limits.arrivals(now, now + 1) <= RATE + BURST
     assert all(is_link(limits.flow.reply(place).json["link"]) for place in places)
-    assert limits.flow.sandbox.call_counts(environment="default")["busiest_second"] <= RATE + BURST
+    assert limits.call_counts()["busiest_second"] <= RATE + BURST
 
 
 def test_use_is_that_of_the_last_full_ten_seconds(limits):
