@@ -93,8 +93,8 @@ static int64_t latest(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* Until the topic's partitions are known, the workers that Redis has seen stand for all of them, and
- * this one is one. */
+/* Until the topic's partitions are known, the workers that Redis has seen stand for all of them,
+ * and this one is one. */
 static void set_local_limit(struct admission_slots *slots)
 {
     int64_t own = slots->all > 0 && slots->own > 0 ? slots->own : 1;

@@ -127,7 +127,7 @@ static unsigned jobs(const struct worker_part *part)
     return connect_flow_jobs(((const struct connect_part *)part)->flow);
 }
 
-/* ---- this worker's part of the request topic, which is its part of the limit without Redis ---- */
+/* ---- its part of the request topic, which is its part of the limit without Redis ---- */
 
 static void on_counted(void *context, unsigned partitions)
 {

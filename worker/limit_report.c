@@ -27,7 +27,8 @@ static void print_span(int64_t us, char text[TEXT_SIZE])
 
 static double seconds_of(int64_t us)
 {
-    return (double)(us / CLOCK_US_PER_MS) / 1000;
+    int64_t milliseconds = us / CLOCK_US_PER_MS;
+    return (double)milliseconds / 1000;
 }
 
 /* The limit in force is the setting as this program has it. */

@@ -5,11 +5,13 @@ import json
 import re
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from local_process import eventually
+from support import TOP
 from support.connect import ConnectFlow, is_link, new_id
 from support.program import run_program
 
@@ -196,3 +198,14 @@ def test_what_is_needed(limits):
     done = limits.run("pause", REDIS_URL="redis://127.0.0.1:1")
     assert done.returncode == FAILED and "Redis cannot be reached" in done.stderr
     assert "Connection refused" in done.stderr and "look with show" in done.stderr
+
+
+def test_the_page_names_metrics_that_there_are(limits):
+    page = (TOP / "docs" / "limiter.md").read_text()
+    address = limits.flow.worker.wait_for_log("metrics and health are served")["address"]
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://{address}/metrics", timeout=10) as response:
+        there_are = set(re.findall(r"^# TYPE (\S+)", response.read().decode(), re.MULTILINE))
+    named = set(re.findall(r"terra_connect_[a-z_]+", page))
+    assert len(named) > 10 and named <= there_are, named - there_are
+    assert {name for name in there_are if name.startswith("terra_connect_limit_")} <= named
