@@ -98,6 +98,13 @@ static rd_kafka_resp_err_t offset_of_time(
     return code;
 }
 
+/* Where the last few records begin; fewer, where marks of transactions lie among them. */
+static int64_t position_of_last(int64_t from, int64_t beginning, int64_t end)
+{
+    int64_t records = KAFKA_READER_FROM_LAST(0) - from;
+    return end - beginning > records ? end - records : beginning;
+}
+
 static void find_position(struct kafka_positions *positions, struct kafka_reader_topic *topic,
     int64_t from, struct kafka_reader_partition *partition)
 {
@@ -115,6 +122,8 @@ static void find_position(struct kafka_positions *positions, struct kafka_reader
     partition->end = end;
     if (from == KAFKA_READER_FROM_BEGINNING)
         partition->position = beginning;
+    else if (from < KAFKA_READER_FROM_BEGINNING)
+        partition->position = position_of_last(from, beginning, end);
     else
         partition->position = offset >= 0 ? offset : end;
     partition->caught_up = partition->position >= end;

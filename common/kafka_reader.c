@@ -408,7 +408,8 @@ enum result kafka_reader_new(uv_loop_t *loop, const struct kafka_reader_options 
     struct kafka_reader **reader, char *error, size_t error_size)
 {
     assert(options->topic_count > 0);
-    assert(options->from >= KAFKA_READER_FROM_BEGINNING);
+    assert(
+        options->from >= KAFKA_READER_FROM_BEGINNING || options->from <= KAFKA_READER_FROM_LAST(1));
     *reader = NULL;
     rd_kafka_conf_t *conf = kafka_conf_new(pins, sizeof(pins) / sizeof(pins[0]),
         options->properties, options->property_count, error, error_size);

@@ -2,10 +2,10 @@
  * kafka_reader: follows topics without a consumer group, through librdkafka on a libuv loop; for
  * tools that watch. Commits nothing.
  *
- * All partitions of the topics are read, from the end, from the beginning, or from a time. on_ready
- * comes once the positions are fixed: what is written to the topics after it will be seen.
- * Partitions that a topic is given later are not noticed. Callbacks come on the loop's thread, none
- * inside a call of this interface.
+ * All partitions of the topics are read: from the end, from the beginning, from a time, or the last
+ * few records. on_ready comes once the positions are fixed: what is written to the topics after it
+ * will be seen. Partitions that a topic is given later are not noticed. Callbacks come on the
+ * loop's thread, none inside a call of this interface.
  *
  * Absent topics, which do not exist or may not be read, keep the reader from beginning, unless
  * on_absent is given. Then it is told of each once, before on_ready, and the others are read;
@@ -27,6 +27,8 @@
 
 #define KAFKA_READER_FROM_END (-1)
 #define KAFKA_READER_FROM_BEGINNING (-2)
+/* At most that many records of each partition before its end. */
+#define KAFKA_READER_FROM_LAST(records) (-1000 - (int64_t)(records))
 #define KAFKA_READER_LOOK_MS 1000
 
 struct kafka_reader;

@@ -290,6 +290,26 @@ static void test_from_beginning(void **state)
     kafka_sender_stop(&sender);
 }
 
+static void test_from_the_last_few(void **state)
+{
+    struct kafka_fixture *fixture = *state;
+    kafka_fixture_create_topic(fixture, "last", 2);
+    const char *topics[] = {"last", NULL};
+    struct kafka_sender sender;
+    kafka_sender_start(&sender, fixture, NULL, topics, 1);
+    kafka_sender_fill(&sender, "last", 0, 0, 10);
+    kafka_sender_fill(&sender, "last", 1, 100, 2);
+
+    struct follower follower = {0};
+    start(&follower, fixture, NULL, topics, KAFKA_READER_FROM_LAST(3));
+    kafka_fixture_wait(fixture, is_caught_up, &follower);
+    assert_int_equal(follower.count_when_caught_up, 5);
+    for (size_t i = 0; i < 5; i++)
+        assert_true(follower.records[i].partition == 1 || follower.records[i].offset >= 7);
+    stop(&follower);
+    kafka_sender_stop(&sender);
+}
+
 static void test_nothing_there_yet(void **state)
 {
     struct kafka_fixture *fixture = *state;
@@ -576,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_from_end),
         cmocka_unit_test(test_from_beginning),
+        cmocka_unit_test(test_from_the_last_few),
         cmocka_unit_test(test_nothing_there_yet),
         cmocka_unit_test(test_from_a_time_to_come),
         cmocka_unit_test(test_topic_missing),
