@@ -157,6 +157,9 @@ static void mark_away(struct redis_client *client, const struct redis_loss *loss
         client->away_since_us = clock_monotonic_us();
     client->away = true;
     fail_list(client, &client->waiting, REDIS_UNAVAILABLE);
+    if (client->options.on_trouble)
+        client->options.on_trouble(
+            client->options.context, loss->refused, loss->reason, loss->advice);
 
     if (client->options.quiet)
         return;

@@ -69,6 +69,10 @@ struct redis_client_options {
     /* Told when the connection comes up (after AUTH and SELECT) and when it goes; not by
      * redis_client_close. May be NULL. */
     void (*on_connection)(void *context, bool connected);
+    /* Told of each attempt to connect that failed, and of each connection that was lost, before the
+     * commands that waited on it are answered; the texts live only during the call. refused: Redis
+     * is there and will not have us. May be NULL. */
+    void (*on_trouble)(void *context, bool refused, const char *reason, const char *advice);
     /* Only for a connection that subscribes to channels: a published message, which is no answer to
      * any command. Both live only during the call. May be NULL. */
     void (*on_message)(

@@ -59,6 +59,15 @@ static void on_connection(void *context, bool connected)
     uv_stop(&fixture->loop); /* else it may sleep before the condition is looked at again */
 }
 
+static void on_trouble(void *context, bool refused, const char *reason, const char *advice)
+{
+    struct redis_fixture *fixture = context;
+    assert_false(fixture->asking);
+    assert_non_null(advice);
+    fixture->refused = refused;
+    snprintf(fixture->trouble, sizeof fixture->trouble, "%s", reason);
+}
+
 void redis_fixture_open_with(
     struct redis_fixture *fixture, const struct redis_client_options *options)
 {
@@ -66,6 +75,7 @@ void redis_fixture_open_with(
     struct redis_client_options complete = *options;
     fixture->ups = fixture->downs = 0;
     complete.on_connection = on_connection;
+    complete.on_trouble = on_trouble;
     complete.context = fixture;
     if (complete.connect_timeout_us == 0)
         complete.connect_timeout_us = CLOCK_US_PER_SECOND / 2;

@@ -16,7 +16,9 @@ struct redis_fixture {
     uv_timer_t guard;
     struct redis_client *client; /* NULL: none, or closed by the test */
     unsigned ups, downs;         /* what on_connection told */
-    bool asking;                 /* inside redis_client_send or _close: no callback may come */
+    bool refused;                /* what on_trouble told last */
+    char trouble[256];
+    bool asking; /* inside redis_client_send or _close: no callback may come */
     void (*on_connection)(struct redis_fixture *fixture, bool connected); /* or NULL */
     void *context;
 };

@@ -54,6 +54,8 @@ static void expect_refusal(const char *before, int port, const char *behind, con
     if (redis_fixture_logged(reason) != 1)
         fail_msg("%u lines say \"%s\"", redis_fixture_logged(reason), reason);
     assert_int_equal(redis_fixture_logged("advice"), 1);
+    assert_non_null(strstr(fixture.trouble, reason));
+    assert_true(fixture.refused);
     assert_int_equal(fixture.ups, 0);
     redis_fixture_release(&fixture);
 }
