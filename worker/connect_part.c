@@ -150,16 +150,6 @@ static void on_partitions(void *context, unsigned partitions)
 
 /* ---- building up ---- */
 
-/* A reply on the request topic would be read as a request, and answered. */
-static bool replies_could_be_requests(const struct connect_part *connect)
-{
-    struct reply_address address;
-    struct connect_error error;
-    const char *topic = connect->part.options.config->connect_requests_topic;
-    const struct kafka_header header = {"reply-to", topic, strlen(topic)};
-    return reply_address_read(connect->addresses, NULL, &header, NULL, &address, &error);
-}
-
 static bool make_rules(struct connect_part *connect, char error[WORKER_PART_ERROR_SIZE])
 {
     const struct config *config = connect->part.options.config;
@@ -171,7 +161,8 @@ static bool make_rules(struct connect_part *connect, char error[WORKER_PART_ERRO
         config->connect_replies_topic, config->reply_topics_allowed, error, WORKER_PART_ERROR_SIZE);
     if (!connect->addresses)
         return worker_part_blame("REPLY_TOPICS_ALLOWED", error);
-    if (replies_could_be_requests(connect)) {
+    /* A reply on the request topic would be read as a request, and answered. */
+    if (reply_address_rules_allow(connect->addresses, config->connect_requests_topic)) {
         snprintf(error, WORKER_PART_ERROR_SIZE,
             "REPLY_TOPICS_ALLOWED: it allows replies on CONNECT_REQUESTS_TOPIC, where they would "
             "be read as requests");

@@ -110,7 +110,7 @@ static bool rule_allows(const struct rule *rule, const char *topic)
     return text_starts_with(topic, rule->text);
 }
 
-static bool is_allowed(const struct reply_address_rules *rules, const char *topic)
+bool reply_address_rules_allow(const struct reply_address_rules *rules, const char *topic)
 {
     if (text_equal(topic, rules->default_topic))
         return true;
@@ -150,7 +150,7 @@ static bool read_topic(const struct reply_address_rules *rules, const struct kaf
     }
     memcpy(address->topic, header->value, header->value_size);
     address->topic[header->value_size] = '\0';
-    if (!is_allowed(rules, address->topic)) {
+    if (!reply_address_rules_allow(rules, address->topic)) {
         connect_error_set(error, CONNECT_REPLY_ADDRESS_REJECTED,
             "caller or operator: the header %s names the topic %s, which is not allowed for "
             "replies; name an allowed one, or add it to REPLY_TOPICS_ALLOWED",

@@ -27,6 +27,7 @@ struct reply_address_rules;
 struct reply_address_rules *reply_address_rules_new(
     const char *default_topic, const char *allowed, char *error, size_t error_size);
 void reply_address_rules_free(struct reply_address_rules *rules);
+bool reply_address_rules_allow(const struct reply_address_rules *rules, const char *topic);
 
 struct reply_address {
     char topic[KAFKA_TOPIC_NAME_SIZE];
