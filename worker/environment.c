@@ -12,6 +12,7 @@
 #define CREDENTIAL_BYTES_MAX 512
 #define BURST_MAX 1000000
 #define USER_INFO_PATH "/v2/userInfo"
+#define SOURCES_PATH "/v2/integrations/detailed"
 
 static const struct json_limits file_limits = {
     .bytes_max = FILE_BYTES_MAX, .depth_max = 8, .values_max = 20000};
@@ -115,6 +116,7 @@ static void set_urls(struct environment *environment, const struct definition *d
     }
     const char *base = definition->base_url ? definition->base_url : defaults->base_url;
     environment->user_info_url = join_url(base, USER_INFO_PATH);
+    environment->sources_url = join_url(base, SOURCES_PATH);
 }
 
 /* NULL when it is too large. */
@@ -210,6 +212,7 @@ void environments_release(struct environments *environments)
         for (int endpoint = 0; endpoint < TERRA_ENDPOINT_COUNT; endpoint++)
             free(environment->urls[endpoint]);
         free(environment->user_info_url);
+        free(environment->sources_url);
         json_free(environment->request_defaults);
     }
     free(environments->items);

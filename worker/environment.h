@@ -52,6 +52,7 @@ struct environment {
     int64_t burst;
     char *urls[TERRA_ENDPOINT_COUNT];
     char *user_info_url;          /* GET …/v2/userInfo: by which a credential is tried */
+    char *sources_url;            /* GET …/v2/integrations/detailed: which sources are enabled */
     json_value *request_defaults; /* fields of a connect request; NULL: none */
 };
 

@@ -44,14 +44,14 @@ struct terra_call {
     unsigned endpoints_gone;
     int64_t duration_us; /* of the last attempt */
     const struct environment *environment;
-    unsigned key_generation; /* which of the environment's keys the last attempt carried */
+    unsigned key_generation;      /* which of the environment's keys the last attempt carried */
+    enum terra_endpoint endpoint; /* that the last attempt asked */
     /* The last attempt's failure says something about Terra: it was not given up by us, and had
      * the time in which Terra answers when it is well. */
     bool telling;
 
     /* private */
     struct terra_caller *caller;
-    enum terra_endpoint endpoint;
     struct http_call http;
     struct http_headers *headers;
     struct buf url, body;
