@@ -22,6 +22,7 @@ int command_worker(int argc, char **argv);
 int command_request(int argc, char **argv);
 int command_watch(int argc, char **argv);
 int command_redrive(int argc, char **argv);
+int command_check(int argc, char **argv);
 int command_limit(int argc, char **argv);
 int command_config(int argc, char **argv);
 int command_health(int argc, char **argv);

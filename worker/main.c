@@ -21,6 +21,7 @@ static const struct {
     {"watch", command_watch, "follow topics, one line per record, links masked"},
     {"redrive", command_redrive, "put dead letters back where they came from"},
     {"limit", command_limit, "show and change the shared rate limit while workers run"},
+    {"check", command_check, "try everything a worker depends on, say what to fix"},
     {"config", command_config, "print every setting: value, source, default"},
     {"health", command_health, "ask the worker of this machine how it is"},
 };
