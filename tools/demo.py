@@ -1,10 +1,12 @@
 #!/usr/bin/python3
-"""Two connect requests become links: one worker, a real Redis, the sandbox's Kafka and its simulated Terra.
+"""Two connect requests become links, and what people do with them becomes events: one worker that runs every flow, a
+real Redis, the sandbox's Kafka and its simulated Terra.
 
-With --once it ends by itself, with exit code 0 only when both links came back. Else it stays up until Ctrl-C and
-prints every record that goes over the topics.
+With --once it ends by itself, with exit code 0 only when both links, both events and the connection came. Else it stays
+up until Ctrl-C and prints every record that goes over the topics.
 
-With TERRA_DEV_ID and TERRA_API_KEY in the environment it is the real Terra that is asked.
+With TERRA_DEV_ID and TERRA_API_KEY in the environment it is the real Terra that is asked; then nobody completes the
+sessions, and it ends with the links.
 """
 
 import os
@@ -29,9 +31,14 @@ TOPICS = {
     "terra.connect.requests": "request →",
     "terra.connect.replies": "reply   ←",
     "terra.connect.outcomes": "outcome ·",
+    "terra.events.raw": "Terra   →",
+    "terra.auth.events": "event   ←",
+    "terra.connections": "state   =",
     "terra.dead-letters": "dead    ✗",
 }
 RECORDS_PER_REQUEST = 3
+EVENTS_TOPIC = "terra.auth.events"
+CONNECTIONS_TOPIC = "terra.connections"
 CREDENTIALS = ("TERRA_DEV_ID", "TERRA_API_KEY")
 # What else of the caller's environment concerns the real Terra.
 TERRA_SETTINGS = (*CREDENTIALS, "TERRA_BASE_URL", "TERRA_ENVIRONMENT")
@@ -44,7 +51,7 @@ def say(text=""):
 
 
 def show_record(record):
-    value = "(nothing)" if record.value is None else record.value.decode(errors="replace")
+    value = "(nothing: it is over)" if record.value is None else record.value.decode(errors="replace")
     say(f"    {TOPICS[record.topic]} {record.topic}/{record.partition}@{record.offset}  {value}")
 
 
@@ -72,20 +79,24 @@ class Demo:
         settings = {**self._sandbox.settings, **self._terra, "REDIS_URL": redis.url, "LOG_LEVEL": "info"}
         if self._terra and "TERRA_BASE_URL" not in self._terra:
             del settings["TERRA_BASE_URL"]
+        self.simulated = not self._terra
         self._readers = [TopicReader(self._sandbox.bootstrap, topic) for topic in TOPICS]
         for reader in self._readers:
             stack.callback(reader.close)
-        self.worker = Worker(settings)
+        settings.update(self._sandbox.payload_settings)
+        self.worker = Worker(settings, flow="all")
         stack.callback(self.worker.stop)
         say("Running on this machine:")
         say(f"  Kafka    {self._sandbox.bootstrap}  (embedded in terra-sandbox)")
         say(f"  Terra    {settings.get('TERRA_BASE_URL', 'the real one')}{'' if self._terra else '  (simulated)'}")
         say(f"  Redis    {redis.url}")
-        say(f"  worker   pid {self.worker.pid}; it joins its consumer group in a few seconds")
+        say(f"  worker   pid {self.worker.pid}; it joins its consumer groups in a few seconds")
 
-    def request(self, title, *arguments):
+    def _reader(self, topic):
+        return next(reader for reader in self._readers if reader.topic == topic)
+
+    def request(self, title, reference_id, *arguments):
         """Sends one with terra-connect request, shows what it caused; True when a link came back."""
-        reference_id = f"demo-{secrets.token_hex(4)}"
         command = ["request", "--reference-id", reference_id, *arguments]
         say(f"\n{title}\n    $ terra-connect {' '.join(command)}")
         done = run_program(*command, settings={"KAFKA_BOOTSTRAP_SERVERS": self._sandbox.bootstrap},
@@ -102,6 +113,25 @@ class Demo:
             say(f"    (simulated, so it leads nowhere; its page: {self._sandbox.ready['pages']}{link[len(nowhere):]})")
         return True
 
+    def complete(self, title, reference_id):
+        """The person connects; True when the event and the connection's state came."""
+        say(f"\n{title}")
+        self._sandbox.complete(reference_id=reference_id)
+        event = self._reader(EVENTS_TOPIC).wait_for_reference(reference_id)
+        show_record(event)
+        user_id = event.json["user_id"]
+        state = self._reader(CONNECTIONS_TOPIC).wait_for(lambda record: record.key == user_id.encode())[0]
+        show_record(state)
+        return event.json["kind"] == "connected" and state.json["status"] == "connected"
+
+    def cancel(self, title, reference_id):
+        """The person gives up; True when the event came."""
+        say(f"\n{title}")
+        self._sandbox.cancel(reference_id=reference_id)
+        event = self._reader(EVENTS_TOPIC).wait_for_reference(reference_id)
+        show_record(event)
+        return event.json["kind"] == "connect_failed"
+
     def say_how_to_go_on(self):
         program = os.path.relpath(binary("terra-connect"))
         say("\nEverything stays up until Ctrl-C. From another terminal:")
@@ -114,6 +144,7 @@ class Demo:
             say(f"  {program} request --reference-id sandbox-rejected_by_terra-1")
             say("      (other failures to try: terra-sandbox --help)")
             say(f"  curl {self._sandbox.ready['control']}/calls   # what Terra was asked")
+            say(f"  {program} watch   # every record, links masked; open a link's page to connect or cancel")
         say("or from your own service: write to terra.connect.requests, read terra.connect.replies.\n")
 
     def stay(self):
@@ -136,16 +167,24 @@ def run(once):
     with ExitStack() as stack:
         demo = Demo(stack)
         try:
-            links = demo.request("1. A widget session, in which the person chooses a provider")
-            links &= demo.request("2. A link straight to one provider", "--provider", "GARMIN")
+            first, second = (f"demo-{secrets.token_hex(4)}" for _ in range(2))
+            links = demo.request("1. A widget session, in which the person chooses a provider", first)
+            links &= demo.request("2. A link straight to one provider", second, "--provider", "GARMIN")
+            events = True
+            if links and demo.simulated:
+                events = demo.complete("3. The first person connects: the event, and the connection", first)
+                events &= demo.cancel("4. The second person gives up", second)
             if once:
                 say("\nBoth links came back." if links else "\nNot both links came back.")
+                if demo.simulated:
+                    say("Both events came." if events else "Not both events came.")
             else:
                 demo.say_how_to_go_on()
                 demo.stay()
         except Exception:
             say("The worker's last lines:\n" + "\n".join(demo.worker.stderr.splitlines()[-20:]))
             raise
+        links &= events
         if not links:
             say("The worker's last lines:\n" + "\n".join(demo.worker.stderr.splitlines()[-20:]))
     return 0 if links else 1
