@@ -1,5 +1,5 @@
-/* terra-connect worker: builds the parts that --flow names, runs the loop, stops them, takes down in
- * reverse order. What a part is made of stands in connect_part.c and its siblings. */
+/* terra-connect worker: builds the parts that --flow names, runs the loop, stops them, takes down
+ * in reverse order. What a part is made of stands in connect_part.c and its siblings. */
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>

@@ -338,8 +338,8 @@ static void load_others(
     }
 }
 
-/* What a flow wrote onto a topic that is read would come back as its input. The events flow's output
- * is the connections flow's input by design. */
+/* What a flow wrote onto a topic that is read would come back as its input. The events flow's
+ * output is the connections flow's input by design. */
 static void check_topics(const struct config *config, struct buf *errors)
 {
     const struct {

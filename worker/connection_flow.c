@@ -1,5 +1,5 @@
-/* connection_flow: see connection_flow.h. The stages stand here in the order in which a record meets
- * them. */
+/* connection_flow: see connection_flow.h. The stages stand here in the order in which a record
+ * meets them. */
 #include "worker/connection_flow.h"
 
 #include <assert.h>

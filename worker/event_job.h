@@ -1,6 +1,6 @@
 /*
- * event_job: one record of the raw topic on its way to a persisted event, a dead letter, or nothing.
- * Used by event_flow and its siblings alone.
+ * event_job: one record of the raw topic on its way to a persisted event, a dead letter, or
+ * nothing. Used by event_flow and its siblings alone.
  *
  * Invariants:
  *  - event_job_set_state is the only door from one state to another, and asserts that the step is

@@ -3,8 +3,8 @@
  *
  *   u1: A is under way, C waits; u2: B is under way
  *
- * Invariants: the first ticket of a key is under way; a key lives as long as it has tickets. Tickets
- * are embedded in what waits, and belong to it.
+ * Invariants: the first ticket of a key is under way; a key lives as long as it has tickets.
+ * Tickets are embedded in what waits, and belong to it.
  */
 #ifndef WORKER_KEY_QUEUE_H
 #define WORKER_KEY_QUEUE_H
@@ -32,9 +32,8 @@ struct key_queue {
 bool key_queue_join(
     struct key_queue *queue, struct key_queue_ticket *ticket, const void *key, size_t key_size);
 
-/* Gives back the ticket that is under way now instead; NULL: none is, or it was already, or this one
- * was in no queue. */
-struct key_queue_ticket *key_queue_leave(
-    struct key_queue *queue, struct key_queue_ticket *ticket);
+/* Gives back the ticket that is under way now instead; NULL: none is, or it was already, or this
+ * one was in no queue. */
+struct key_queue_ticket *key_queue_leave(struct key_queue *queue, struct key_queue_ticket *ticket);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * publisher_letter: a dead letter through a publisher. One that the broker refuses for its size goes
- * out again without its value.
+ * publisher_letter: a dead letter through a publisher. One that the broker refuses for its size
+ * goes out again without its value.
  *
  * What the letter points to stays valid until on_buried. Exactly one on_buried, never inside
  * publisher_bury. persisted: else nobody may commit the record's offset.

@@ -35,7 +35,8 @@ struct worker_part_type {
     size_t size;               /* of the type's own struct, which begins as zeroes */
 
     /* Makes the stages and the flow, and says in part->intake_options which topic is read, how many
-     * records are in flight at most, and, if it wants to know, on_partitions. False with the reason, for the operator. */
+     * records are in flight at most, and, if it wants to know, on_partitions. False with the
+     * reason, for the operator. */
     bool (*build)(struct worker_part *part, char error[WORKER_PART_ERROR_SIZE]);
     /* part->intake is there: starts the flow and, now or later, calls worker_part_join. */
     void (*start)(struct worker_part *part);

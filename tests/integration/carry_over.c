@@ -272,7 +272,8 @@ static bool start(int argc, char **argv, char *error, size_t error_size)
     };
     return kafka_transactor_new(&carry.loop, &transactor_options, &carry.transactor, error,
                error_size) == RESULT_OK &&
-           intake_new(&carry.loop, &intake_options, &carry.intake, error, error_size) == RESULT_OK &&
+           intake_new(&carry.loop, &intake_options, &carry.intake, error, error_size) ==
+               RESULT_OK &&
            intake_join(carry.intake, error, error_size) == RESULT_OK;
 }
 
