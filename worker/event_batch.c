@@ -129,7 +129,7 @@ static void gather(struct event_batch *batch)
         batch->capacity = batch->ready;
         free(batch->jobs);
         free(batch->records);
-        batch->jobs = memory_new(batch->capacity * sizeof *batch->jobs);
+        batch->jobs = memory_new(batch->capacity * sizeof(struct event_job *));
         batch->records = memory_new(batch->capacity * sizeof *batch->records);
     }
     struct event_job *job;

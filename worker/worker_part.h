@@ -92,9 +92,9 @@ bool worker_part_joined(const struct worker_part *part); /* its consumer group *
 bool worker_part_blame(const char *setting, char error[WORKER_PART_ERROR_SIZE]);
 
 /* For the types. `context` of a flow's callbacks and of a client's on_fatal is the part. */
-void worker_part_drained(void *part);
-void worker_part_join(void *part);
-void worker_part_fatal(void *part, const char *reason);
+void worker_part_drained(void *context);
+void worker_part_join(void *context);
+void worker_part_fatal(void *context, const char *reason);
 /* `preferred` ends with a NULL name and may be NULL. */
 bool worker_part_make_publisher(struct worker_part *part, const struct kafka_property *preferred,
     const char *const *topics, size_t topic_count, struct publisher **publisher,
