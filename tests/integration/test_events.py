@@ -1,13 +1,16 @@
 """The events flow: what Terra's destination writes becomes clean, keyed events, or dead letters, or is passed over."""
 
 import json
+import subprocess
 import urllib.request
 
 import pytest
 
 from local_process import eventually
+from support import TOP
 from support.connect import new_id
 from support.events import EventFlows
+from support.program import program_environment
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +209,16 @@ def test_all_that_was_taken_in_is_done_after_a_restart():
         ids = {}
         for record in flows.events.records:
             assert ids.setdefault(record.header("ce_id"), record.reference_id) == record.reference_id
+
+
+def test_the_example_reads_them(flows):
+    reference = new_id()
+    flows.sandbox.emit({"type": "auth", "reference_id": reference, "user_id": f"{reference}-user", "provider": "OURA"})
+    flows.events_of(reference)
+    count = len({record.header("ce_id") for record in flows.events.records})
+    done = subprocess.run(["/usr/bin/python3", "-B", TOP / "examples" / "python" / "events.py", str(count)],
+        env=program_environment({"KAFKA_BOOTSTRAP_SERVERS": flows.sandbox.bootstrap, "EVENTS_GROUP": new_id("group"),
+            "AUTH_EVENTS_TOPIC": flows.topics.auth_events}),
+        stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    assert f"{reference} connected OURA (user_id {reference}-user)" in done.stdout.splitlines()
+    assert len(done.stdout.splitlines()) == count
