@@ -17,7 +17,7 @@ function handle(event) {
     case "connected":
       return console.log(`${who} connected ${event.provider} (user_id ${event.user_id})`);
     case "connect_failed":
-      return console.log(`${who} did not connect ${event.provider}: ${event.reason}`);
+      return console.log(`${who} did not connect ${event.provider ?? "anything"}: ${event.reason}`);
     default: // kinds may be added
       return console.log(`${who}: ${event.kind}`);
   }

@@ -35,7 +35,7 @@ def handle(event):
     if event["kind"] == "connected":
         print(f"{who} connected {event['provider']} (user_id {event['user_id']})", flush=True)
     elif event["kind"] == "connect_failed":
-        print(f"{who} did not connect {event['provider']}: {event['reason']}", flush=True)
+        print(f"{who} did not connect {event['provider'] or 'anything'}: {event['reason']}", flush=True)
     else:  # kinds may be added
         print(f"{who}: {event['kind']}", flush=True)
 
