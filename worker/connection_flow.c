@@ -267,6 +267,7 @@ static void publish(struct connection_job *job)
                            .partition = job->record->partition,
                            .offset = job->record->offset,
                        });
+    publisher_pass_trace(job->record, &job->headers);
     if (ended) {
         add_header(job, "reference_id", job->connection.reference_id.text);
         add_header(job, "provider", job->connection.provider.text);

@@ -14,9 +14,6 @@
 /* As much of a fetched payload as a letter carries in place of its pointer. */
 #define FETCHED_BYTES_MAX (512 * 1024)
 
-static const char *const echoed_headers[] = {"traceparent", "tracestate"};
-enum { ECHOED_BYTES_MAX = 1024 };
-
 static const char *const codes[] = {"invalid_event", "payload_expired", "payload_forbidden",
     "payload_unreadable", "payload_unavailable", "event_too_large"};
 enum { CODE_COUNT = sizeof codes / sizeof codes[0] };
@@ -27,17 +24,6 @@ struct event_outbox {
     struct metric *letters_total[CODE_COUNT];
     struct metric *seconds;
 };
-
-static void echo_headers(struct event_job *job)
-{
-    for (size_t i = 0; i < sizeof echoed_headers / sizeof echoed_headers[0]; i++) {
-        struct kafka_header header;
-        if (kafka_record_header(job->record, echoed_headers[i], &header) && header.value &&
-            header.value_size <= ECHOED_BYTES_MAX)
-            cloud_event_headers_add(
-                &job->headers, echoed_headers[i], header.value, header.value_size);
-    }
-}
 
 static void address(struct event_job *job, const char *topic, const void *key, size_t key_size,
     const void *value, size_t value_size)
@@ -66,7 +52,7 @@ static void prepare_event(struct event_outbox *outbox, struct event_job *job)
                                                 .partition = job->record->partition,
                                                 .offset = job->record->offset,
                                             });
-    echo_headers(job);
+    publisher_pass_trace(job->record, &job->headers);
     buf_reset(&job->json);
     auth_event_encode(&job->event, &job->context, &job->json);
     address(job, outbox->options.events_topic, key, key ? strlen(key) : 0, buf_text(&job->json),

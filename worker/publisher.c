@@ -7,6 +7,7 @@
 
 #include "common/backoff.h"
 #include "common/clock.h"
+#include "common/kafka_consumer.h"
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/metrics.h"
@@ -151,6 +152,17 @@ void publisher_check(struct publisher *publisher, struct publisher_question *que
 void publisher_find_topic(struct publisher *publisher, struct kafka_topic_query *query)
 {
     kafka_producer_find_topic(publisher->producer, query);
+}
+
+void publisher_pass_trace(const struct kafka_record *source, struct cloud_event_headers *headers)
+{
+    static const char *const names[] = {"traceparent", "tracestate"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct kafka_header header;
+        if (kafka_record_header(source, names[i], &header) && header.value &&
+            header.value_size <= PUBLISHER_TRACE_BYTES_MAX)
+            cloud_event_headers_add(headers, names[i], header.value, header.value_size);
+    }
 }
 
 static void on_fatal(void *context, const char *reason)

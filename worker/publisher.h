@@ -21,6 +21,7 @@
 
 #include "common/kafka_producer.h"
 #include "common/result.h"
+#include "worker/cloud_event.h"
 
 struct publisher;
 
@@ -72,6 +73,10 @@ void publisher_free(struct publisher *publisher); /* after on_closed */
 
 void publisher_send(struct publisher *publisher, struct publication *publication);
 void publisher_check(struct publisher *publisher, struct publisher_question *question);
+/* Trace context passes through: copies traceparent and tracestate of the source record, where it has
+ * them and they are not over PUBLISHER_TRACE_BYTES_MAX each. */
+#define PUBLISHER_TRACE_BYTES_MAX 1024
+void publisher_pass_trace(const struct kafka_record *source, struct cloud_event_headers *headers);
 /* What the cluster knows of a topic; its promises are those of kafka_producer_find_topic. */
 void publisher_find_topic(struct publisher *publisher, struct kafka_topic_query *query);
 

@@ -9,6 +9,9 @@ from support.connect import new_id
 from support.events import EventFlows
 
 
+TRACE = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
 @pytest.fixture(scope="module")
 def flows():
     with EventFlows(flow="connections") as running:
@@ -26,7 +29,8 @@ def event(kind, user_id, reference_id, **fields):
 
 
 def send(flows, kind, user_id, reference_id, **fields):
-    return flows.send_event(event(kind, user_id, reference_id, **fields), key=reference_id)
+    return flows.send_event(event(kind, user_id, reference_id, **fields), key=reference_id,
+        headers={"traceparent": TRACE})
 
 
 def test_life_of_a_connection(flows):
@@ -47,6 +51,9 @@ def test_life_of_a_connection(flows):
     assert tombstone.header("provider") == b"OURA"
     assert tombstone.header("kind") == b"disconnected"
     assert tombstone.header("ce_id") == f"{place}/connection-ended".encode()
+    assert tombstone.header("ce_type") == b"terra-connect.connection-ended.v1"
+    assert tombstone.header("ce_dataschema") == b"urn:terra-connect:schema:connection-ended:1"
+    assert tombstone.header("traceparent") == TRACE
 
     # What is over stays over: a late repeat does not revive it; the next connection is another user_id.
     send(flows, "connected", user, reference)
