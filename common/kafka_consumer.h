@@ -62,6 +62,9 @@ struct kafka_consumer_options {
         void *context, const struct kafka_partition *partitions, size_t partition_count, bool lost);
     /* The consumer has logged it already, with advice, once per spell of trouble. */
     void (*on_trouble)(void *context, enum kafka_trouble trouble, const char *reason);
+    /* Every statistics.interval.ms: how many records of the assigned partitions are not done yet,
+     * as the library knows it (kafka_lag.h). May be NULL. */
+    void (*on_lag)(void *context, int64_t records);
     void (*on_closed)(void *context);
     void *context;
 };

@@ -48,7 +48,7 @@ struct intake {
     bool stopped;
     bool closed; /* the consumer is gone */
     unsigned in_flight;
-    struct metric *records_total, *rebalances_total, *assigned, *in_flight_gauge;
+    struct metric *records_total, *rebalances_total, *assigned, *in_flight_gauge, *lag;
 };
 
 static struct intake_partition *find_partition(
@@ -233,6 +233,12 @@ static void on_trouble(void *context, enum kafka_trouble trouble, const char *re
         intake->options.on_fatal(intake->options.context, reason);
 }
 
+static void on_lag(void *context, int64_t records)
+{
+    struct intake *intake = context;
+    metric_set(intake->lag, (double)records);
+}
+
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct intake *intake = handle->data;
@@ -257,6 +263,10 @@ static void register_metrics(struct intake *intake)
         metrics_gauge("terra_connect_partitions_assigned", labels, "Partitions this worker has.");
     intake->in_flight_gauge = metrics_gauge("terra_connect_records_in_flight", labels,
         "Records taken from Kafka and not yet done with.");
+    intake->lag = metrics_gauge("terra_connect_consumer_lag", labels,
+        "Records of this worker's partitions that are not done yet, as Kafka counts: waiting in "
+        "the "
+        "topic, or in flight.");
 }
 
 enum result intake_new(uv_loop_t *loop, const struct intake_options *options,
@@ -273,6 +283,7 @@ enum result intake_new(uv_loop_t *loop, const struct intake_options *options,
         .on_assigned = on_assigned,
         .on_revoked = on_revoked,
         .on_trouble = on_trouble,
+        .on_lag = on_lag,
         .on_closed = on_consumer_closed,
         .context = made,
     };
