@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/text.h"
 #include "worker/command.h"
 #include "worker/status_server.h"
@@ -52,6 +53,7 @@ struct worker {
     uv_signal_t sigterm, sigint;
     uv_timer_t shutdown_timer;
     struct redis_client *redis;          /* NULL: none configured */
+    struct metric *redis_connected;      /* with it */
     struct redis_subscriber *subscriber; /* of the same */
     struct link_memory *link_memory;
     struct status_server *status; /* NULL: nothing listens */
@@ -152,6 +154,15 @@ static void on_readiness(void *context, struct status_readiness *readiness)
     }
 }
 
+static void on_metrics(void *context)
+{
+    struct worker *worker = context;
+    if (worker->redis)
+        metric_set(worker->redis_connected, redis_client_connected(worker->redis));
+    for (unsigned i = 0; i < worker->part_count; i++)
+        worker_part_refresh_metrics(worker->parts[i]);
+}
+
 /* ---- building up ---- */
 
 static bool make_status(struct worker *worker, char error[WORKER_PART_ERROR_SIZE])
@@ -159,6 +170,7 @@ static bool make_status(struct worker *worker, char error[WORKER_PART_ERROR_SIZE
     const struct status_server_options options = {
         .listen = worker->config.http_listen,
         .on_readiness = on_readiness,
+        .on_metrics = on_metrics,
         .context = worker,
     };
     enum result result =
@@ -181,6 +193,8 @@ static bool make_redis(struct worker *worker, char error[WORKER_PART_ERROR_SIZE]
         .reconnect_max_us = REDIS_RECONNECT_MAX_US,
         .ca_file = text_empty(config->redis_ca_file) ? NULL : config->redis_ca_file,
     };
+    worker->redis_connected = metrics_gauge("terra_connect_redis_connected", NULL,
+        "1 while the worker is connected to Redis; absent without REDIS_URL.");
     bool made = redis_client_new(&worker->loop, &options, &worker->redis, error,
                     WORKER_PART_ERROR_SIZE) == RESULT_OK &&
                 redis_subscriber_new(&worker->loop, &options, &worker->subscriber, error,

@@ -604,3 +604,8 @@ unsigned connect_flow_jobs(const struct connect_flow *flow)
 {
     return flow->jobs.count;
 }
+
+void connect_flow_refresh_metrics(struct connect_flow *flow)
+{
+    connect_job_lists_refresh_oldest(&flow->jobs);
+}

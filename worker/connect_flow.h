@@ -80,5 +80,7 @@ void connect_flow_let_go_leaving(struct connect_flow *flow);
 void connect_flow_review_trouble(struct connect_flow *flow);
 
 unsigned connect_flow_jobs(const struct connect_flow *flow);
+/* How long the oldest request has waited is looked up when it is asked for. */
+void connect_flow_refresh_metrics(struct connect_flow *flow);
 
 #endif

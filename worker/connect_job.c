@@ -66,6 +66,8 @@ void connect_job_lists_init(struct connect_job_lists *lists, unsigned staying_ma
     for (unsigned state = 0; state < CONNECT_STATE_COUNT; state++)
         lists->gauges[state] = metrics_gauge(
             "terra_connect_jobs", states[state].label, "Connect requests by what they wait for.");
+    lists->oldest_seconds = metrics_gauge("terra_connect_oldest_waiting_seconds", NULL,
+        "How long the oldest request that is not answered yet has been with this worker; 0: none.");
 }
 
 void connect_job_lists_release(struct connect_job_lists *lists)
@@ -120,6 +122,22 @@ void connect_job_set_state(
     job->state = state;
     enter(lists, job);
     log_debug("connect_flow", "step", CONNECT_JOB_FIELDS(job));
+}
+
+void connect_job_lists_refresh_oldest(const struct connect_job_lists *lists)
+{
+    int64_t now_us = clock_monotonic_us(), oldest_us = now_us;
+    for (unsigned state = CONNECT_NEW; state < CONNECT_STATE_COUNT; state++) {
+        const struct connect_job *job;
+        if (state == CONNECT_REPORTING)
+            continue; /* answered */
+        DL_FOREACH2(lists->lists[state], job, next)
+        {
+            if (job->arrived_us < oldest_us)
+                oldest_us = job->arrived_us;
+        }
+    }
+    metric_set(lists->oldest_seconds, (double)(now_us - oldest_us) / CLOCK_US_PER_SECOND);
 }
 
 bool connect_job_has_ticket_out(const struct connect_job *job)

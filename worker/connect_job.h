@@ -101,13 +101,15 @@ struct connect_job_lists {
     unsigned staying[ENVIRONMENTS_MAX];
     unsigned staying_max;
     struct connect_job *spare; /* ended jobs whose memory the next ones take */
-    struct metric *gauges[CONNECT_STATE_COUNT];
+    struct metric *gauges[CONNECT_STATE_COUNT], *oldest_seconds;
 };
 
 const char *connect_state_name(enum connect_state state);
 
 void connect_job_lists_init(struct connect_job_lists *lists, unsigned staying_max);
 void connect_job_lists_release(struct connect_job_lists *lists); /* no job may be left */
+/* Sets the gauge that tells how long the oldest unanswered request has been here; looks at each. */
+void connect_job_lists_refresh_oldest(const struct connect_job_lists *lists);
 
 /* The record and the place go to the job. */
 struct connect_job *connect_job_new(struct connect_flow *flow, struct connect_job_lists *lists,

@@ -127,6 +127,11 @@ static unsigned jobs(const struct worker_part *part)
     return connect_flow_jobs(((const struct connect_part *)part)->flow);
 }
 
+static void refresh_metrics(struct worker_part *part)
+{
+    connect_flow_refresh_metrics(((struct connect_part *)part)->flow);
+}
+
 /* ---- its part of the request topic, which is its part of the limit without Redis ---- */
 
 static void on_counted(void *context, unsigned partitions)
@@ -298,6 +303,7 @@ const struct worker_part_type connect_part = {
     .drain = drain,
     .abandon = abandon,
     .jobs = jobs,
+    .refresh_metrics = refresh_metrics,
     .close = close_built,
     .free = free_built,
 };

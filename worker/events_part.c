@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/digest.h"
+#include "common/metrics.h"
 #include "common/text.h"
 #include "worker/command.h"
 #include "worker/event_flow.h"
@@ -178,12 +179,22 @@ static void make_stages(struct events_part *events)
                                         });
 }
 
+static void register_delivery(const struct config *config)
+{
+    bool once = config->events_delivery == EVENTS_EXACTLY_ONCE;
+    metric_set(metrics_gauge("terra_connect_events_delivery_info",
+                   once ? "mode=\"exactly_once\"" : "mode=\"at_least_once\"",
+                   "Always 1; the label tells how the events flow delivers (EVENTS_DELIVERY)."),
+        1);
+}
+
 static bool build(struct worker_part *part, char error[WORKER_PART_ERROR_SIZE])
 {
     struct events_part *events = (struct events_part *)part;
     if (!make_rules(events, error) || !make_output(events, error))
         return false;
     make_stages(events);
+    register_delivery(part->options.config);
     part->intake_options.topic = part->options.config->raw_events_topic;
     part->intake_options.records_in_flight_max =
         (unsigned)part->options.config->events_in_flight_max;

@@ -9,8 +9,8 @@
  * What makes the worker ready the owner knows: it is asked each time, and calls
  * status_readiness_object for each thing that is missing.
  *
- * Registers the gauge terra_connect_build_info, whose label tells the version, also where nothing
- * listens.
+ * Registers the gauges terra_connect_build_info, whose label tells the version, and
+ * terra_connect_ready, which says what /readyz says; also where nothing listens.
  *
  * Life cycle: status_server_new, at the start, before the loop runs (it listens before it returns
  * and may resolve a name); status_server_close, then run the loop dry: it frees itself.
@@ -29,6 +29,9 @@ struct status_server_options {
     const char *listen; /* host:port, port 0: any free one; NULL or "": nothing listens */
     /* Called for each question; NULL: always ready. */
     void (*on_readiness)(void *context, struct status_readiness *readiness);
+    /* The metrics are about to be printed: for gauges that are looked up when they are asked for.
+     * May be NULL. */
+    void (*on_metrics)(void *context);
     void *context;
 };
 

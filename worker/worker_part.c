@@ -137,6 +137,12 @@ bool worker_part_joined(const struct worker_part *part)
     return part->intake && intake_joined(part->intake);
 }
 
+void worker_part_refresh_metrics(struct worker_part *part)
+{
+    if (part->intake && part->type->refresh_metrics)
+        part->type->refresh_metrics(part);
+}
+
 bool worker_part_make_publisher(struct worker_part *part, const struct kafka_property *preferred,
     const char *const *topics, size_t topic_count, struct publisher **publisher,
     char error[WORKER_PART_ERROR_SIZE])

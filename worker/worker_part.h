@@ -46,6 +46,8 @@ struct worker_part_type {
     void (*drain)(struct worker_part *part);
     void (*abandon)(struct worker_part *part);
     unsigned (*jobs)(const struct worker_part *part); /* in flight */
+    /* Sets the gauges that are looked up when they are asked for. NULL: it has none. */
+    void (*refresh_metrics)(struct worker_part *part);
     /* Nothing is in flight any more: whatever was built and has a handle gives it up. */
     void (*close)(struct worker_part *part);
     void (*free)(struct worker_part *part); /* what was built, not the part itself */
@@ -87,6 +89,7 @@ void worker_part_free(struct worker_part *part);
 
 unsigned worker_part_jobs(const struct worker_part *part);
 bool worker_part_joined(const struct worker_part *part); /* its consumer group */
+void worker_part_refresh_metrics(struct worker_part *part);
 
 /* Puts the setting in front of what is wrong with it. Always false. */
 bool worker_part_blame(const char *setting, char error[WORKER_PART_ERROR_SIZE]);
