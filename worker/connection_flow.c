@@ -13,6 +13,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/metrics.h"
+#include "common/traceparent.h"
 #include "worker/auth_event.h"
 #include "worker/cloud_event.h"
 #include "worker/connection_state.h"
@@ -48,6 +49,7 @@ struct connection_job {
     struct auth_event event;
     struct auth_event_context context;
     char error[AUTH_EVENT_ERROR_SIZE];
+    char trace_id[TRACE_ID_SIZE]; /* "": it belongs to no trace */
 
     enum connection_role role;
     struct connection_state connection;
@@ -57,6 +59,13 @@ struct connection_job {
     struct buf json; /* what is published, then what is kept */
     struct publication publication;
 };
+
+/* The fields with which every log line about a job begins. */
+#define CONNECTION_JOB_FIELDS(job)                                                                 \
+    LOG_TEXT("request_id", (job)->context.request_id),                                             \
+        LOG_TEXT("trace_id", (job)->trace_id[0] ? (job)->trace_id : NULL),                         \
+        LOG_TEXT("topic", (job)->record->topic), LOG_INT("partition", (job)->record->partition),   \
+        LOG_INT("offset", (job)->record->offset)
 
 struct connection_flow {
     struct connection_flow_options options;
@@ -138,8 +147,7 @@ static void bury(struct connection_job *job)
         .time_wall_us = clock_wall_us(),
     };
     log_warn("connection_flow", "an auth event cannot be read and becomes a dead letter",
-        LOG_TEXT("topic", job->record->topic), LOG_INT("partition", job->record->partition),
-        LOG_INT("offset", job->record->offset), LOG_TEXT("reason", job->error));
+        CONNECTION_JOB_FIELDS(job), LOG_TEXT("reason", job->error));
     job->state = JOB_PUBLISHING;
     publisher_bury(options->publisher, options->dead_letters_topic, &letter, on_buried, job);
 }
@@ -154,6 +162,9 @@ static struct connection_job *new_job(
     job->record = record;
     job->place = place;
     job->turn.owner = job;
+    struct kafka_header parent;
+    if (kafka_record_header(record, "traceparent", &parent))
+        traceparent_read(parent.value, parent.value_size, job->trace_id);
     buf_init(&job->json, STATE_JSON_BYTES_MAX);
     DL_APPEND2(flow->jobs, job, previous, next);
     metric_set(flow->jobs_gauge, ++flow->count);
@@ -326,7 +337,7 @@ static void on_published(
     if (outcome != PUBLISHED) {
         if (outcome != PUBLISHED_NOT_CANCELLED)
             log_error("connection_flow", "a connection state cannot be published",
-                LOG_TEXT("reason", reason));
+                CONNECTION_JOB_FIELDS(job), LOG_TEXT("reason", reason));
         abandon(job);
         return;
     }

@@ -13,6 +13,7 @@
 #ifndef WORKER_EVENT_JOB_H
 #define WORKER_EVENT_JOB_H
 
+#include "common/traceparent.h"
 #include "worker/auth_event.h"
 #include "worker/cloud_event.h"
 #include "worker/event_memory.h"
@@ -55,7 +56,8 @@ struct event_job {
 
     struct kafka_record *record;
     struct intake_place place;
-    int64_t published_wall_us; /* the record's timestamp, or its arrival */
+    char trace_id[TRACE_ID_SIZE]; /* "": it belongs to no trace */
+    int64_t published_wall_us;    /* the record's timestamp, or its arrival */
 
     /* its places in the two orders: event_order.h */
     struct event_lane *lane;
@@ -108,9 +110,12 @@ bool event_job_has_ticket_out(const struct event_job *job);
 /* What it is about: the user, else the reference, else the attempt; NULL: nothing of these. */
 const char *event_job_subject(const struct event_job *job);
 
-/* The fields with which every log line about a job begins. */
+/* The fields with which every log line about a job begins. The request is known once the memory of
+ * links has told which one the event's link answered. */
 #define EVENT_JOB_FIELDS(job)                                                                      \
-    LOG_TEXT("topic", (job)->record->topic), LOG_INT("partition", (job)->record->partition),       \
+    LOG_TEXT("request_id", (job)->context.request_id),                                             \
+        LOG_TEXT("trace_id", (job)->trace_id[0] ? (job)->trace_id : NULL),                         \
+        LOG_TEXT("topic", (job)->record->topic), LOG_INT("partition", (job)->record->partition),   \
         LOG_INT("offset", (job)->record->offset),                                                  \
         LOG_TEXT("state", event_job_state_name((job)->state))
 
