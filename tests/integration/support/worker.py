@@ -5,6 +5,7 @@ import re
 import subprocess
 import threading
 import time
+import urllib.request
 
 from local_process import spawn
 
@@ -85,6 +86,21 @@ class Worker:
                     how = "before it ended" if self._closed else f"within {timeout} s"
                     raise AssertionError(f"the worker did not log {wanted!r} {how}; its last lines:\n{tail}")
                 self._changed.wait(left)
+
+    def page(self, path):
+        """What it answers over HTTP there: /metrics, say."""
+        address = self.wait_for_log("metrics and health are served")["address"]
+        # Loopback, whatever proxy the developer's shell names.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"http://{address}{path}", timeout=10) as answer:
+            return answer.read().decode()
+
+    def metric(self, name):
+        """The value of one line of /metrics; with its labels, as they stand there."""
+        values = [line.rsplit(" ", 1)[1] for line in self.page("/metrics").splitlines() if line.startswith(name + " ")]
+        if not values:
+            raise AssertionError(f"there is no metric {name}")
+        return float(values[0])
 
     def _wait_for_first_line(self, timeout=10):
         with self._changed:
