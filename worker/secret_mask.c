@@ -185,11 +185,13 @@ static const char *end_of_nested(const struct cursor *cursor, const char *at)
     return cursor->end;
 }
 
+/* A URL goes on behind an ampersand or a comma. */
 static const char *end_of_bare(const struct cursor *cursor, const char *at)
 {
-    while (at < cursor->end && !is_blank(*at) && !strchr(",;&}])\"\\", *at))
-        at++;
-    return at;
+    const char *end = at;
+    while (end < cursor->end && !is_blank(*end) && !strchr(",;&}])\"\\", *end))
+        end++;
+    return memmem(at, (size_t)(end - at), "://", 3) ? end_of_url(cursor, at) : end;
 }
 
 /* Of `"name": 5` the value becomes a string, so that JSON stays JSON. */

@@ -52,6 +52,9 @@ static const struct row known[] = {
     {"{\"m\":\"token=abc def\"}", "{\"m\":\"token=*** def\"}"},
     {"{\"m\":\"token=abc\"}", "{\"m\":\"token=***\"}"},
     {"link=https://w.example/s/1 code=3", "link=https://w.example/*** code=3"},
+    {"link=https://w.example/s?a=b&state=c,d;e code=3", "link=https://w.example/*** code=3"},
+    {"auth_url=app://secret?a=b&state=c code=3", "auth_url=*** code=3"},
+    {"a?token=b&c=d", "a?token=***&c=d"},
     {"link=\"https://w.example/s 1\" code=3", "link=\"https://w.example/***\" code=3"},
     /* other names */
     {"{\"link_expires_at\":\"2026\",\"links\":[1],\"session_id\":\"s\",\"user_id\":\"u\"}", NULL},
