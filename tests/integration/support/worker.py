@@ -5,6 +5,7 @@ import re
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 
 from local_process import spawn
@@ -88,12 +89,15 @@ class Worker:
                 self._changed.wait(left)
 
     def page(self, path):
-        """What it answers over HTTP there: /metrics, say."""
+        """What it answers over HTTP there, whatever the status: /metrics, say."""
         address = self.wait_for_log("metrics and health are served")["address"]
         # Loopback, whatever proxy the developer's shell names.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(f"http://{address}{path}", timeout=10) as answer:
-            return answer.read().decode()
+        try:
+            with opener.open(f"http://{address}{path}", timeout=10) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError as unready:
+            return unready.read().decode()
 
     def metric(self, name):
         """The value of one line of /metrics; with its labels, as they stand there."""
