@@ -28,7 +28,7 @@ struct admission_state {
     int64_t override_burst;
     int64_t override_left_us; /* -1: until it is unset */
     /* The limit in force: the override, or the setting of the worker that asked last. The interval
-     * has the one per cent in it (gcra.h); 0: none has asked yet. */
+     * has what is kept back in it (gcra.h); 0: none has asked yet. */
     int64_t interval_us, burst;
     bool paused;
     int64_t cooldown_left_us; /* 0: none */

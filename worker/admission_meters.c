@@ -60,7 +60,7 @@ void admission_meters_init(struct admission_meters *meters, const char *environm
     meters->cooldowns_total = metrics_counter("terra_connect_limit_cooldowns_total", labels,
         "Times that an answer of Terra to this worker began a pause of all workers.");
     meters->limit = metrics_gauge("terra_connect_limit_calls_per_second", labels,
-        "The limit in force, less the one per cent that is kept back; 0: no limit.");
+        "The limit in force, less the 1.5 per cent that is kept back; 0: no limit.");
     meters->overridden = metrics_gauge("terra_connect_limit_overridden", labels,
         "1 while a limit set by terra-connect limit wins over the setting.");
     meters->paused = metrics_gauge("terra_connect_limit_paused", labels,

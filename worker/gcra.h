@@ -8,10 +8,12 @@
  *
  *   10/s, burst 3 (interval 100 ms, tolerance 200 ms), five calls at 0 ms: 0, 0, 0, 100, 200 ms
  *
- * The interval keeps one per cent of the limit back (gcra_interval_us). That is what calls may
- * come late by, on their way from the decision to where they are counted, without breaking the
- * bound: 10 ms and an interval, at any limit up to 10000/s. Beyond that an interval is too few
- * microseconds to be cut.
+ * The interval keeps 1.5 per cent of the limit back (gcra_interval_us). That is what calls may come
+ * late by, from the moment that is theirs to where they are counted, without breaking the bound: 15
+ * ms and an interval, at limits up to 5000/s. Beyond that an interval is too few microseconds to be
+ * cut so finely (10 ms at 10000/s, nothing beyond 15000/s). A process that stands still, or a
+ * connection that takes its time, for longer than that may add limit x the time beyond it to one
+ * second, and no more.
  */
 #ifndef WORKER_GCRA_H
 #define WORKER_GCRA_H
@@ -26,7 +28,7 @@ struct gcra {
     int64_t tat_us; /* 0: at rest */
 };
 
-/* Between two calls at this rate, less the one per cent; 0: no limit. 10/s -> 101000. */
+/* Between two calls at this rate, less what is kept back; 0: no limit. 10/s -> 101500. */
 int64_t gcra_interval_us(const struct rate *rate);
 
 /* From now on this limit; what has been taken stays taken. burst from 1. */

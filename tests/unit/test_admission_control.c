@@ -93,9 +93,9 @@ static void test_set_and_unset(void **state)
         const char *rate;
         int64_t burst, for_us, left_us, interval_us;
     } rows[] = {
-        {"1000/m", 5, 0, -1, 60600},
-        {"5/s", 2, 7200 * CLOCK_US_PER_SECOND, 7200 * CLOCK_US_PER_SECOND, 202000},
-        {"1/h", 1, 0, -1, 3636000000},
+        {"1000/m", 5, 0, -1, 60900},
+        {"5/s", 2, 7200 * CLOCK_US_PER_SECOND, 7200 * CLOCK_US_PER_SECOND, 203000},
+        {"1/h", 1, 0, -1, 3654000000},
     };
     begin();
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

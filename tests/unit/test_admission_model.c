@@ -344,11 +344,11 @@ static struct limit any_limit(void)
     static const int64_t bursts[] = {1, 2, 5, 10, 50};
     struct limit limit = {.calls = calls[chance(9)], .burst = bursts[chance(5)]};
     limit.interval = (SECOND + limit.calls - 1) / limit.calls;
-    limit.interval += limit.interval / 100;
+    limit.interval += limit.interval * 15 / 1000;
     return limit;
 }
 
-/* Up to its end each slot may be used; beyond it are 10 ms and an interval, for the way. */
+/* Up to its end each slot may be used; beyond it are 15 ms and an interval, for the way. */
 static void use_slots(int worker, const int64_t answer[ITEMS])
 {
     for (int64_t i = 0; i < answer[GRANTED]; i++) {
@@ -364,7 +364,7 @@ static void use_slots(int worker, const int64_t answer[ITEMS])
         int64_t time = begins + (int64_t)chance((uint64_t)(ends - begins) + 1);
         if (chance(4) == 0)
             time = chance(2) ? begins : ends;
-        time += (int64_t)chance(10000);
+        time += (int64_t)chance(15000);
         in_all.future[in_all.future_count++] = time;
         if (worker >= SHARING)
             by_share.future[by_share.future_count++] = time;
