@@ -25,8 +25,11 @@ for name in "${names[@]}"; do
     fi
 done
 
-install_packages build test kafka
-tools/build.sh release >&2
+install_packages build test kafka bench
+targets=(all)
+# Only where its Lua is, which is elsewhere than Debian a matter of luck.
+if pkg-config --exists lua5.1; then targets+=(limit_simulation); fi
+tools/build.sh release "${targets[@]}" >&2
 BUILD_BIN=$PWD/build/release/bin
 export BUILD_BIN
 for name in "${names[@]}"; do

@@ -16,6 +16,7 @@ packages_of() {
         # The validator of asyncapi.yaml is a Node module; a Node of another source is as good as Debian's.
         { command -v node && command -v npm; } >/dev/null || echo nodejs npm
         ;;
+    bench) echo liblua5.1-0-dev ;;
     kafka) echo python3 default-jre-headless maven ;;
     fuzz) echo clang ;;
     lint) echo git python3 clang clang-format clang-tidy shellcheck ;;
