@@ -136,8 +136,11 @@ static void go_away(struct admission_slots *slots, const char *reason)
         return;
     slots->away = true;
     set_local_limit(slots);
-    /* The slots in hand come first; and whoever else is cut off begins at the same moment. */
-    gcra_start_anew(&slots->local, latest(now_us, admission_lease_end_us(&slots->lease)));
+    /* The slots that have been granted come first, here and in the other workers: as far ahead as
+     * they reached when Redis last answered. */
+    int64_t ahead_us = latest(slots->lease.next_us - slots->answered_us, 0);
+    gcra_start_anew(
+        &slots->local, latest(now_us + ahead_us, admission_lease_end_us(&slots->lease)));
     admission_meters_set_mode(&slots->meters, mode_of(slots));
     slots->options.on_redis(slots->options.context, reason);
     slots->options.on_change(slots->options.context, true);
@@ -301,8 +304,12 @@ int64_t admission_slots_ask(
     if (!slots->away) {
         if (wanted == 0)
             return ADMISSION_NEVER_US; /* until somebody comes, or a call ends */
-        if (slots->lease.count > low_water)
-            return admission_lease_begins_us(&slots->lease, slots->lease.count - low_water - 1) + 1;
+        if (slots->lease.count > low_water) {
+            unsigned index = slots->lease.count - low_water - 1;
+            /* It has begun and is still here where the local limit holds it back. */
+            return latest(admission_lease_begins_us(&slots->lease, index) + 1,
+                admission_slots_next_us(slots, now_us));
+        }
         if (permits < waiting && wanted <= low_water)
             ask_us = latest(ask_us, slots->asked_us + GATHER_US);
     }

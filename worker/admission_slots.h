@@ -20,7 +20,8 @@
  *
  * Without Redis (admission_without_redis), which is also where one call fails for whatever reason:
  *  - slots in hand are used up, then: none at all, this worker's part of the limit (limit x own
- *    partitions / all; the burst likewise, at least 1; begun without a burst), or all pass;
+ *    partitions / all; the burst likewise, at least 1; begun without a burst, and only when the
+ *    slots that others hold will be used up, too), or all pass;
  *  - once a second, about, Redis is asked again, and the first answer ends it;
  *  - for ADMISSION_RETURN_US after that, slots of Redis are used no faster than the part would
  *    allow. By then every worker has come back. So over any second never more than limit + burst +
