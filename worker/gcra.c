@@ -4,7 +4,7 @@
 int64_t gcra_interval_us(const struct rate *rate)
 {
     int64_t interval_us = rate_interval_us(rate);
-    return interval_us + interval_us * 15 / 1000;
+    return interval_us + interval_us * GCRA_KEPT_BACK_PERMILLE / 1000;
 }
 
 void gcra_set(struct gcra *gcra, int64_t interval_us, int64_t burst)

@@ -22,6 +22,8 @@
 
 #include "worker/rate.h"
 
+#define GCRA_KEPT_BACK_PERMILLE 15
+
 struct gcra {
     int64_t interval_us; /* 0: no limit */
     int64_t tolerance_us;

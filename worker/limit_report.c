@@ -38,7 +38,7 @@ static bool is_setting(const struct environment *environment, const struct admis
            state->burst == environment->burst;
 }
 
-/* The one per cent that gcra_interval_us keeps back is none of the operator's business. */
+/* What gcra_interval_us keeps back is none of the operator's business. */
 static double calls_per_second(
     const struct environment *environment, const struct admission_state *state)
 {
@@ -46,7 +46,8 @@ static double calls_per_second(
     if (is_setting(environment, state))
         rate = &environment->rate;
     else if (!state->overridden)
-        return 1.01 * CLOCK_US_PER_SECOND / (double)state->interval_us;
+        return (1 + GCRA_KEPT_BACK_PERMILLE / 1000.0) * CLOCK_US_PER_SECOND /
+               (double)state->interval_us;
     return (double)rate->calls * CLOCK_US_PER_SECOND / (double)rate->period_us;
 }
 
