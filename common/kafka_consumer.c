@@ -292,6 +292,8 @@ static void take_report(struct kafka_consumer *consumer, rd_kafka_event_t *event
 static void take_statistics(struct kafka_consumer *consumer, rd_kafka_event_t *event)
 {
     const char *statistics = rd_kafka_event_stats(event);
+    if (!consumer->options.on_lag)
+        return;
     int64_t lag = kafka_lag_read(statistics, strlen(statistics), consumer->assigned,
         consumer->options.offsets_by_transactions);
     if (lag >= 0 && consumer->state == CONSUMER_MEMBER)

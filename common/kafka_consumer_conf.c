@@ -59,8 +59,8 @@ rd_kafka_conf_t *kafka_consumer_conf_new(
         options->properties, options->property_count, error, error_size);
     if (!conf)
         return NULL;
-    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR |
-                                       (options->on_lag ? RD_KAFKA_EVENT_STATS : 0));
+    rd_kafka_conf_set_events(
+        conf, RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_STATS);
     if (options->offsets_by_transactions)
         disable_commits(conf);
     return conf;
