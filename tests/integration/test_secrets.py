@@ -224,6 +224,8 @@ def commands_are_run(everything):
     proxy = {"TERRA_PROXY": f"http://proxy:{marks.proxy_password}@127.0.0.1:1"}
     for form in ((), ("--json",), ("--markdown",)):
         everything.run("config", *form, **proxy)
+    for form in ((), ("--json",), ("--acls",)):
+        everything.run("check", "--timeout", "10s", *form)
     for arguments in (("health",), ("health", "--ready")):
         everything.run(*arguments, **here)
     everything.run("health", exit_code=FAILED, HTTP_LISTEN="127.0.0.1:1")
