@@ -14,6 +14,7 @@ from .topics import connect_topics, create_topics, read_to_end
 
 COMMITS_TOPIC = "__consumer_offsets"
 ON_ITS_WAY_MS = 5000
+RESENT_MS = 1000
 BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
 
 
@@ -97,13 +98,26 @@ class Ledger:
 
     @property
     def rewound_commits(self):
-        """Commits below an earlier one of their partition: a former owner's, or work done again for nothing."""
-        highest, rewound = {}, []
-        for commit in self.commits:
-            if commit.offset < highest.get(commit.partition, 0):
+        """Commits below an earlier one of their partition: a former owner's, or work done again for nothing.
+
+        Not the library's own: commits that piled up while the coordinator was away it sends again by its retry timer,
+        beside newer ones. Those repeat an offset that was committed before, and the newer ones stand again at once.
+        """
+        highest, seen, rewound = {}, set(), []
+        for number, commit in enumerate(self.commits):
+            top = highest.get(commit.partition, 0)
+            at = (commit.partition, commit.offset)
+            if commit.offset < top and not (at in seen and self._stands_again(number, top)):
                 rewound.append(commit)
-            highest[commit.partition] = max(commit.offset, highest.get(commit.partition, 0))
+            highest[commit.partition] = max(commit.offset, top)
+            seen.add(at)
         return rewound
+
+    def _stands_again(self, number, offset):
+        """A later commit of the same partition is not below that offset, within RESENT_MS."""
+        commit = self.commits[number]
+        return any(later.partition == commit.partition and later.offset >= offset
+            for later in self.commits[number + 1:] if later.time_ms <= commit.time_ms + RESENT_MS)
 
     @property
     def answered_after_commit(self):
