@@ -23,7 +23,10 @@ class ConnectLoad:
         self._ending = threading.Event()
         self._failure = None
         self.sent = 0
-        self._writer = TopicWriter(bootstrap, enable_idempotence=True, reconnect_backoff_max_ms=500)
+        # One at a time: with several in flight librdkafka 2.0.2's producer can end in a fatal sequence error when its
+        # broker dies.
+        self._writer = TopicWriter(bootstrap, enable_idempotence=True, reconnect_backoff_max_ms=500,
+            max_in_flight_requests_per_connection=1)
         self._replies = TopicReader(bootstrap, topics.replies, on_record=self._note)
         self._answered = set()  # only the reader's thread adds to it
         self._thread = threading.Thread(target=self._send_all, daemon=True)
