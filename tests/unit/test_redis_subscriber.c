@@ -131,6 +131,7 @@ static void test_subscribes_again(void **state)
     begin();
     listen_to(&listener, "news");
     redis_fixture_wait_times(&fixture, &listener.subscribed, 1);
+    redis_fixture_wait_connected(&fixture); /* else the other client may have nothing to lose */
     redis_server_kill(&server);
     redis_server_start(&server);
     redis_fixture_wait_times(&fixture, &listener.subscribed, 2);
