@@ -14,7 +14,7 @@ from .topics import connect_topics, create_topics, read_to_end
 
 COMMITS_TOPIC = "__consumer_offsets"
 ON_ITS_WAY_MS = 5000
-RESENT_MS = 1000
+RESENT_MS = 2000
 BROKER_TIME = {"message.timestamp.type": "LogAppendTime"}
 
 
@@ -98,19 +98,17 @@ class Ledger:
 
     @property
     def rewound_commits(self):
-        """Commits below an earlier one of their partition: a former owner's, or work done again for nothing.
+        """Commits below an earlier one of their partition that stay: a former owner's, or work done again for nothing.
 
         Not the library's own: commits that piled up while the coordinator was away it sends again by its retry timer,
-        beside newer ones. Those repeat an offset that was committed before, and the newer ones stand again at once.
+        beside newer ones, and those stand again at once.
         """
-        highest, seen, rewound = {}, set(), []
+        highest, rewound = {}, []
         for number, commit in enumerate(self.commits):
             top = highest.get(commit.partition, 0)
-            at = (commit.partition, commit.offset)
-            if commit.offset < top and not (at in seen and self._stands_again(number, top)):
+            if commit.offset < top and not self._stands_again(number, top):
                 rewound.append(commit)
             highest[commit.partition] = max(commit.offset, top)
-            seen.add(at)
         return rewound
 
     def _stands_again(self, number, offset):
@@ -141,12 +139,6 @@ class Ledger:
         """Times of the first answers to the requests of these partitions (default: all), in order."""
         return sorted(answers[0].time_ms for (partition, _), answers in self.answers.items()
             if partitions is None or partition in partitions)
-
-    def largest_gap_ms(self, partitions, begin_ms, end_ms):
-        """The longest time between two consecutive answers in these partitions within a span of time."""
-        inside = [time for time in self.first_answers(partitions) if begin_ms < time < end_ms]
-        times = [begin_ms, *inside, end_ms]
-        return max(later - earlier for earlier, later in zip(times, times[1:]))
 
     def slowest_ms(self, partitions=None):
         """From a request in the log to its first answer in the log, at worst."""

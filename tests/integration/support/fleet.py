@@ -62,12 +62,20 @@ class Fleet:
         return Ledger.read(self.bootstrap, self.topics)
 
 
+GIVEN_UP = ("partition revoked", "partition lost")
+
+
 def owned(worker):
     """The partitions that the worker has by its log."""
     partitions = set()
     for line in worker.log:
         if line.get("message") == "partition assigned":
             partitions.add(line["partition"])
-        elif line.get("message") in ("partition revoked", "partition lost"):
+        elif line.get("message") in GIVEN_UP:
             partitions.discard(line["partition"])
     return partitions
+
+
+def given_up(worker, since):
+    """The partitions that left it, be it for a moment, after its log had `since` lines."""
+    return {line["partition"] for line in worker.log[since:] if line.get("message") in GIVEN_UP}
