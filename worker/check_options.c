@@ -28,6 +28,7 @@ static const char help[] =
     "no group.\n"
     "\n"
     "  --flow NAME          only what connect, events or connections needs; default: all\n"
+    "  --only AREA          only kafka, redis or terra; default: all three\n"
     "  --create-topics      create the topics that are missing, as they should be\n"
     "  --partitions N       of created topics; default: 6\n"
     "  --replication N      of created topics; default: the broker's own\n"
@@ -49,6 +50,7 @@ static const char help[] =
 enum {
     OPTION_FIRST = COMMAND_OPTION_FIRST,
     OPTION_FLOW,
+    OPTION_ONLY,
     OPTION_CREATE_TOPICS,
     OPTION_PARTITIONS,
     OPTION_REPLICATION,
@@ -61,6 +63,7 @@ enum {
 
 static const struct option long_options[] = {
     {"flow", required_argument, NULL, OPTION_FLOW},
+    {"only", required_argument, NULL, OPTION_ONLY},
     {"create-topics", no_argument, NULL, OPTION_CREATE_TOPICS},
     {"partitions", required_argument, NULL, OPTION_PARTITIONS},
     {"replication", required_argument, NULL, OPTION_REPLICATION},
@@ -82,6 +85,17 @@ static bool take_flow(struct check_options *options, const char *value, int *exi
     };
     return options->flows.connect || options->flows.events || options->flows.connections ||
            refuse(exit_code, "--flow must be connect, events, connections or all");
+}
+
+static bool take_only(struct check_options *options, const char *value, int *exit_code)
+{
+    options->areas = (struct check_areas){
+        .kafka = text_equal(value, "kafka"),
+        .redis = text_equal(value, "redis"),
+        .terra = text_equal(value, "terra"),
+    };
+    return options->areas.kafka || options->areas.redis || options->areas.terra ||
+           refuse(exit_code, "--only must be kafka, redis or terra");
 }
 
 static bool take_count(
@@ -112,6 +126,8 @@ static bool take_option(
     switch (option) {
     case OPTION_FLOW:
         return take_flow(options, value, exit_code);
+    case OPTION_ONLY:
+        return take_only(options, value, exit_code);
     case OPTION_CREATE_TOPICS:
         options->create_topics = true;
         return true;
@@ -143,6 +159,7 @@ bool check_options_read(struct check_options *options, int argc, char **argv, in
     int option;
     *options = (struct check_options){
         .flows = {true, true, true},
+        .areas = {true, true, true},
         .partitions = PARTITIONS_DEFAULT,
         .replication = REPLICATION_OF_BROKER,
         .timeout_us = TIMEOUT_DEFAULT_US,
@@ -154,5 +171,7 @@ bool check_options_read(struct check_options *options, int argc, char **argv, in
         if (!take_option(options, option, optarg, exit_code))
             return false;
     }
+    if (options->create_topics && !options->areas.kafka)
+        return refuse(exit_code, "--create-topics needs Kafka, which --only leaves out");
     return optind == argc || refuse(exit_code, "%s: what is that?", argv[optind]);
 }

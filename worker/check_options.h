@@ -9,8 +9,14 @@
 
 #include "worker/check_needs.h"
 
+/* Which parts of a worker's surroundings are tried. */
+struct check_areas {
+    bool kafka, redis, terra;
+};
+
 struct check_options {
     struct check_flows flows;
+    struct check_areas areas;
     bool json;
     bool acls; /* shown also where nothing is denied */
     bool widget;

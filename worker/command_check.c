@@ -60,6 +60,8 @@ static void blame(struct check *check, const char *setting, const char *reason)
     check_report_advise(&check->report, "terra-connect config shows every setting");
 }
 
+/* The next three: what a worker refuses to start with, and config_load does not look into. */
+
 static void check_reply_rules(struct check *check)
 {
     const struct config *config = &check->config;
@@ -74,8 +76,7 @@ static void check_reply_rules(struct check *check)
     reply_address_rules_free(rules);
 }
 
-/* What a worker refuses to start with, and config_load does not look into. */
-static void check_connect_settings(struct check *check)
+static void check_terra_settings(struct check *check)
 {
     char error[ENVIRONMENT_ERROR_SIZE];
     if (!environments_load(&check->environments, &check->config, false, error))
@@ -85,7 +86,6 @@ static void check_connect_settings(struct check *check)
     if (!redirects)
         blame(check, "REDIRECT_URLS_ALLOWED", error);
     redirect_rules_free(redirects);
-    check_reply_rules(check);
 }
 
 static void check_event_settings(struct check *check)
@@ -101,18 +101,21 @@ static void check_event_settings(struct check *check)
 
 static bool load_settings(struct check *check)
 {
+    bool with_terra = check->options.flows.connect && check->options.areas.terra;
     struct buf errors, warnings;
     buf_init(&errors, MESSAGES_BYTES_MAX);
     buf_init(&warnings, MESSAGES_BYTES_MAX);
-    bool usable = config_load(&check->config, (const char *const *)environ,
-                      check->options.flows.connect ? CONFIG_NEED_TERRA : CONFIG_NEED_KAFKA, &errors,
-                      &warnings) == RESULT_OK;
+    bool usable =
+        config_load(&check->config, (const char *const *)environ,
+            with_terra ? CONFIG_NEED_TERRA : CONFIG_NEED_KAFKA, &errors, &warnings) == RESULT_OK;
     add_lines(check, CHECK_FAIL, &errors);
     add_lines(check, CHECK_WARN, &warnings);
     buf_release(&errors);
     buf_release(&warnings);
+    if (usable && with_terra)
+        check_terra_settings(check);
     if (usable && check->options.flows.connect)
-        check_connect_settings(check);
+        check_reply_rules(check);
     if (usable && check->options.flows.events)
         check_event_settings(check);
     usable = check->report.verdicts[CHECK_FAIL] == 0;
@@ -148,9 +151,12 @@ static void run_areas(struct check *check)
         (uint64_t)((check->options.timeout_us + GRACE_US) / CLOCK_US_PER_MS), 0);
     uv_unref((uv_handle_t *)&check->guard); /* does not keep the loop from running dry */
 
-    check->kafka = check_kafka_new(&check->run, &check->kafka_found);
-    check->redis = check_redis_new(&check->run, &check->redis_found);
-    check->terra = check_terra_new(&check->run, &check->terra_found);
+    if (check->options.areas.kafka)
+        check->kafka = check_kafka_new(&check->run, &check->kafka_found);
+    if (check->options.areas.redis)
+        check->redis = check_redis_new(&check->run, &check->redis_found);
+    if (check->options.areas.terra)
+        check->terra = check_terra_new(&check->run, &check->terra_found);
     uv_run(&check->loop, UV_RUN_DEFAULT);
 
     check_report_take(&check->report, &check->kafka_found);
@@ -209,7 +215,7 @@ int command_check(int argc, char **argv)
         command_quieten_log(&check.config);
         run_areas(&check);
         exit_code = check.report.verdicts[CHECK_FAIL] > 0 ? EXIT_FAILED : EXIT_OK;
-        bool denied = !check.hung && check_kafka_was_denied(check.kafka);
+        bool denied = !check.hung && check.kafka && check_kafka_was_denied(check.kafka);
         print_report(&check, check.options.acls || denied);
         if (check.hung)
             _exit(exit_code); /* threads of the libraries still run on what would be freed */

@@ -79,6 +79,14 @@ def test_a_flow_is_checked_alone(settings):
     assert len(found.acls) == 4 and all(command.startswith("kafka-acls --bootstrap-server ") for command in found.acls)
 
 
+@pytest.mark.parametrize("area", ["kafka", "redis", "terra"])
+def test_an_area_is_checked_alone(settings, area):
+    found = check({**settings, **({} if area == "terra" else {"TERRA_DEV_ID": "", "TERRA_API_KEY": ""})},
+        "--only", area)
+    assert found.returncode == 0
+    assert {item["area"] for item in found.report["checks"]} == {"settings", area}
+
+
 def test_the_widget_endpoint_is_tried_only_when_asked(settings, sandbox):
     sandbox.add_fault(endpoint="widget_session", status=404)
     found = check(settings, "--flow", "connect", "--widget")
@@ -98,7 +106,8 @@ def test_wrong_settings_end_it_before_anything_is_tried(settings):
     assert found.returncode == 78 and found.find("fail", "read as requests")
 
 
-@pytest.mark.parametrize("arguments", [("--flow", "nothing"), ("--partitions", "0"), ("--timeout", "1"), ("that",)])
+@pytest.mark.parametrize("arguments", [("--flow", "nothing"), ("--only", "nothing"),
+    ("--only", "redis", "--create-topics"), ("--partitions", "0"), ("--timeout", "1"), ("that",)])
 def test_wrong_usage(arguments):
     done = run_program("check", *arguments, settings={})
     assert done.returncode == 2 and "terra-connect check" in done.stderr and done.stdout == ""

@@ -1,7 +1,6 @@
 """What is deployed says what the program says: manual, completion, installed files, manifests, alerts, dashboards."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -220,17 +219,13 @@ def test_nobody_is_killed_before_the_worker_is_done(settings):
     assert int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE).group(1)) >= least
 
 
-def test_topics_are_created_as_the_settings_name_them(settings, tmp_path):
-    tool = tmp_path / "kafka-topics.sh"
-    tool.write_text('#!/bin/sh\necho "$*"\n')
-    tool.chmod(0o755)
-    done = subprocess.run([DOCKER / "kafka" / "create-topics.sh"], stdout=subprocess.PIPE, text=True, check=True,
-        env={"PATH": os.environ["PATH"], "KAFKA_BIN": str(tmp_path), "BOOTSTRAP_SERVERS": "broker:9092"})
-    created = dict(re.findall(r"--topic (\S+) (.*)", done.stdout))
-    assert set(created) == {default for name, default in settings.items() if name.endswith("_TOPIC")}
-    assert "cleanup.policy=compact" in created[settings["CONNECTIONS_TOPIC"]]
-    assert "retention.ms=3600000" in created[settings["CONNECT_REPLIES_TOPIC"]]
-    assert "message.timestamp.type=LogAppendTime" in created[settings["CONNECT_REQUESTS_TOPIC"]]
+def test_topics_are_created_by_a_command_that_the_program_knows():
+    services = read_yaml(DOCKER / "compose.yaml")["services"]
+    command = services["topics"]["command"]
+    assert command[0] == "check" and "--create-topics" in command
+    # Options are read in their order, so a wrong one comes before the help.
+    assert run_program(*command, "--help", settings={}).returncode == 0
+    assert services["topics"]["image"] == services["worker"]["image"]
 
 
 # ---- image and manifests ----
