@@ -360,7 +360,7 @@ static void check_transactions(struct check_kafka *check)
     if (text_empty(prefix))
         return;
     /* Of no use to anybody else, so that no worker is fenced off. */
-    snprintf(id, sizeof id, "%s-check-%016llx", prefix, (unsigned long long)backoff_random());
+    snprintf(id, sizeof id, "%scheck-%016llx", prefix, (unsigned long long)backoff_random());
     kafka_admin_try_transactions(check->properties, check->property_count, id, soon(check), &fault);
     if (fault.verdict == KAFKA_ADMIN_OK) {
         check_report_add(&check->found, CHECK_OK, area, subject,

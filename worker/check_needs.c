@@ -53,7 +53,7 @@ void check_needs_init(
         need_topic(needs, CHECK_TOPIC_AUTH_EVENTS, config->auth_events_topic, false, true);
         need_group(needs, config, "-events", config->raw_events_topic);
         if (config->events_delivery == EVENTS_EXACTLY_ONCE)
-            snprintf(needs->transactional_prefix, sizeof needs->transactional_prefix, "%s-events",
+            snprintf(needs->transactional_prefix, sizeof needs->transactional_prefix, "%s-events-",
                 config->kafka_group_id);
     }
     if (flows.connections) {

@@ -160,7 +160,7 @@ def test_what_is_denied_is_told_with_the_commands_that_permit_it(guarded, settin
 def test_transactional_ids_are_tried_where_events_are_written_exactly_once(guarded, settings):
     exactly_once = {**settings, "EVENTS_DELIVERY": "exactly_once"}
     may = check(exactly_once, "--flow", "events", "--create-topics")
-    assert may.find("ok", f"transactional ids that begin with {settings['KAFKA_GROUP_ID']}-events")
+    assert may.find("ok", f"transactional ids that begin with {settings['KAFKA_GROUP_ID']}-events-")
     may_not = check({**exactly_once, **guarded.login("guest-secret")}, "--flow", "events")
     assert "transactions" in {item["subject"] for item in may_not.failures}
     assert any("--transactional-id" in command for command in may_not.acls)
