@@ -182,9 +182,9 @@ static bool make_redis(struct worker *worker, char error[WORKER_PART_ERROR_SIZE]
 {
     const struct config *config = &worker->config;
     if (text_empty(config->redis_url)) {
-        log_warn("worker",
-            "REDIS_URL is not set: each worker keeps its own reply cache and its part of the "
-            "rate limit; run one worker only");
+        log_warn("worker", "REDIS_URL is not set: this worker keeps to itself what workers would "
+                           "share, links given "
+                           "before, the rate limit, users' last events; run one worker only");
         return true;
     }
     const struct redis_client_options options = {
