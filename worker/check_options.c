@@ -1,9 +1,6 @@
 /* check_options: see check_options.h. */
 #include "worker/check_options.h"
 
-#include <getopt.h>
-#include <stdio.h>
-
 #include "common/clock.h"
 #include "common/text.h"
 #include "worker/command.h"
@@ -57,8 +54,7 @@ enum {
     OPTION_ACLS,
     OPTION_WIDGET,
     OPTION_TIMEOUT,
-    OPTION_JSON,
-    OPTION_HELP
+    OPTION_JSON
 };
 
 static const struct option long_options[] = {
@@ -71,7 +67,7 @@ static const struct option long_options[] = {
     {"widget", no_argument, NULL, OPTION_WIDGET},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, OPTION_HELP},
+    {"help", no_argument, NULL, 'h'},
     {0},
 };
 
@@ -120,9 +116,9 @@ static bool take_timeout(struct check_options *options, const char *value, int *
            refuse(exit_code, "--timeout: %s", reason);
 }
 
-static bool take_option(
-    struct check_options *options, int option, const char *value, int *exit_code)
+static bool take_option(void *into, int option, const char *value, int *exit_code)
 {
+    struct check_options *options = into;
     switch (option) {
     case OPTION_FLOW:
         return take_flow(options, value, exit_code);
@@ -144,19 +140,15 @@ static bool take_option(
         return true;
     case OPTION_TIMEOUT:
         return take_timeout(options, value, exit_code);
-    case OPTION_JSON:
+    default: /* OPTION_JSON */
         options->json = true;
         return true;
-    default: /* OPTION_HELP or h */
-        printf("%s", help);
-        *exit_code = EXIT_OK;
-        return false;
     }
 }
 
 bool check_options_read(struct check_options *options, int argc, char **argv, int *exit_code)
 {
-    int option;
+    static const struct command_options reading = {"check", help, long_options, take_option};
     *options = (struct check_options){
         .flows = {true, true, true},
         .areas = {true, true, true},
@@ -164,14 +156,9 @@ bool check_options_read(struct check_options *options, int argc, char **argv, in
         .replication = REPLICATION_OF_BROKER,
         .timeout_us = TIMEOUT_DEFAULT_US,
     };
-    opterr = 0; /* its own messages would begin with the subcommand alone */
-    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-        if (option == '?' || option == ':')
-            return command_refuse_argument("check", exit_code, argv, option);
-        if (!take_option(options, option, optarg, exit_code))
-            return false;
-    }
+    if (!command_read_options(&reading, options, argc, argv, exit_code))
+        return false;
     if (options->create_topics && !options->areas.kafka)
         return refuse(exit_code, "--create-topics needs Kafka, which --only leaves out");
-    return optind == argc || refuse(exit_code, "%s: what is that?", argv[optind]);
+    return command_has_no_words("check", argc, argv, exit_code);
 }

@@ -1,8 +1,8 @@
 /* terra-connect config: every setting, its value, where it came from, its default. */
-#include <getopt.h>
 #include <stdio.h>
 
 #include "worker/command.h"
+#include "worker/command_line.h"
 
 #define OUTPUT_BYTES_MAX (256 * 1024)
 
@@ -17,33 +17,27 @@ static const char help[] =
     "\n"
     "Exit codes: 0 printed; 2 wrong usage; 78 a setting is wrong (the faults are on stderr).\n";
 
+static bool take_form(void *into, int option, const char *value, int *exit_code)
+{
+    int *form = into;
+    (void)value, (void)exit_code;
+    *form = option;
+    return true;
+}
+
 int command_config(int argc, char **argv)
 {
-    static const struct option options[] = {
+    static const struct option known[] = {
         {"json", no_argument, NULL, 'j'},
         {"markdown", no_argument, NULL, 'm'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    int option, form = 0;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        switch (option) {
-        case 'j':
-        case 'm':
-            form = option;
-            break;
-        case 'h':
-            printf("%s", help);
-            return EXIT_OK;
-        default:
-            fprintf(stderr, "%s", help);
-            return EXIT_USAGE;
-        }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "%s", help);
-        return EXIT_USAGE;
-    }
+    static const struct command_options options = {"config", help, known, take_form};
+    int exit_code, form = 0;
+    if (!command_read_options(&options, &form, argc, argv, &exit_code) ||
+        !command_has_no_words("config", argc, argv, &exit_code))
+        return exit_code;
 
     struct buf output;
     struct config config = {0};

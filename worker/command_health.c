@@ -1,5 +1,4 @@
 /* terra-connect health: asks the worker of this machine how it is, over HTTP_LISTEN. */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <uv.h>
@@ -7,6 +6,7 @@
 #include "common/clock.h"
 #include "common/http_client.h"
 #include "worker/command.h"
+#include "worker/command_line.h"
 
 static const char help[] =
     "Usage: terra-connect health [--ready]\n"
@@ -91,29 +91,26 @@ static enum exit_code ask_worker(const char *path)
     return exit_code;
 }
 
+static bool take_ready(void *into, int option, const char *value, int *exit_code)
+{
+    const char **path = into;
+    (void)option, (void)value, (void)exit_code; /* there is only one */
+    *path = "/readyz";
+    return true;
+}
+
 int command_health(int argc, char **argv)
 {
-    static const struct option options[] = {
+    static const struct option known[] = {
         {"ready", no_argument, NULL, 'r'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
+    static const struct command_options options = {"health", help, known, take_ready};
     const char *path = "/healthz";
-    int option;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'r') {
-            path = "/readyz";
-        } else if (option == 'h') {
-            printf("%s", help);
-            return EXIT_OK;
-        } else {
-            fprintf(stderr, "%s", help);
-            return EXIT_USAGE;
-        }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "%s", help);
-        return EXIT_USAGE;
-    }
-    return ask_worker(path);
+    int exit_code;
+    if (command_read_options(&options, &path, argc, argv, &exit_code) &&
+        command_has_no_words("health", argc, argv, &exit_code))
+        exit_code = ask_worker(path);
+    return exit_code;
 }

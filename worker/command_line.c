@@ -2,7 +2,6 @@
 #include "worker/command_line.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -23,12 +22,37 @@ bool command_refuse(const char *command, int *exit_code, const char *format, ...
 
 /* getopt_long has passed over the argument that it does not understand; of letters behind one dash
  * it names the letter. */
-bool command_refuse_argument(const char *command, int *exit_code, char **argv, int option)
+static bool refuse_argument(const char *command, int *exit_code, char **argv, int option)
 {
     if (optopt > 0 && optopt < COMMAND_OPTION_FIRST)
         return command_refuse(command, exit_code, "-%c: there is no such option", optopt);
     return command_refuse(command, exit_code, "%s: %s", argv[optind - 1],
         option == ':' ? "its value is missing" : "there is no such option, or not in this form");
+}
+
+bool command_read_options(
+    const struct command_options *options, void *into, int argc, char **argv, int *exit_code)
+{
+    int option;
+    opterr = 0; /* its own messages would begin with the subcommand alone */
+    while ((option = getopt_long(argc, argv, ":h", options->known, NULL)) != -1) {
+        if (option == '?' || option == ':')
+            return refuse_argument(options->command, exit_code, argv, option);
+        if (option == 'h') {
+            printf("%s", options->help);
+            *exit_code = EXIT_OK;
+            return false;
+        }
+        if (!options->take(into, option, optarg, exit_code))
+            return false;
+    }
+    return true;
+}
+
+bool command_has_no_words(const char *command, int argc, char **argv, int *exit_code)
+{
+    return optind == argc || command_refuse(command, exit_code,
+                                 "%s: what is that? Nothing may stand alone", argv[optind]);
 }
 
 bool command_read_number(const char *text, uint64_t least, uint64_t most, uint64_t *number)

@@ -1,6 +1,5 @@
 /* terra-connect worker: builds the parts that --flow names, runs the loop, stops them, takes down
  * in reverse order. What a part is made of stands in connect_part.c and its siblings. */
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "common/metrics.h"
 #include "common/text.h"
 #include "worker/command.h"
+#include "worker/command_line.h"
 #include "worker/status_server.h"
 #include "worker/worker_part.h"
 
@@ -272,37 +272,26 @@ static bool is_flow(const char *name)
     return text_equal(name, "all");
 }
 
+static bool take_flow(void *into, int option, const char *value, int *exit_code)
+{
+    const char **flow = into;
+    (void)option; /* there is only one */
+    *flow = value;
+    return is_flow(value) || command_refuse("worker", exit_code,
+                                 "--flow must be connect, events, connections or all");
+}
+
 /* True when the arguments are understood; else the exit code says what to do. */
 static bool read_arguments(int argc, char **argv, const char **flow, int *exit_code)
 {
-    static const struct option options[] = {
+    static const struct option known[] = {
         {"flow", required_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    int option;
-    *exit_code = EXIT_USAGE;
-    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-        if (option == 'h') {
-            printf("%s", help);
-            *exit_code = EXIT_OK;
-            return false;
-        }
-        if (option != 'f') {
-            fprintf(stderr, "%s", help);
-            return false;
-        }
-        if (!is_flow(optarg)) {
-            fprintf(stderr, "terra-connect worker: there is no flow \"%s\"\n", optarg);
-            return false;
-        }
-        *flow = optarg;
-    }
-    if (optind < argc) {
-        fprintf(stderr, "%s", help);
-        return false;
-    }
-    return true;
+    static const struct command_options options = {"worker", help, known, take_flow};
+    return command_read_options(&options, flow, argc, argv, exit_code) &&
+           command_has_no_words("worker", argc, argv, exit_code);
 }
 
 int command_worker(int argc, char **argv)

@@ -1,9 +1,6 @@
 /* limit_options: see limit_options.h. */
 #include "worker/limit_options.h"
 
-#include <getopt.h>
-#include <stdio.h>
-
 #include "common/clock.h"
 #include "common/text.h"
 #include "worker/command.h"
@@ -63,8 +60,7 @@ enum {
     OPTION_ENVIRONMENT,
     OPTION_BURST,
     OPTION_FOR,
-    OPTION_JSON,
-    OPTION_HELP
+    OPTION_JSON
 };
 
 static const struct option long_options[] = {
@@ -72,7 +68,7 @@ static const struct option long_options[] = {
     {"burst", required_argument, NULL, OPTION_BURST},
     {"for", required_argument, NULL, OPTION_FOR},
     {"json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, OPTION_HELP},
+    {"help", no_argument, NULL, 'h'},
     {0},
 };
 
@@ -105,9 +101,9 @@ static bool take_for(struct limit_options *options, const char *value, int *exit
     return true;
 }
 
-static bool take_option(
-    struct limit_options *options, int option, const char *value, int *exit_code)
+static bool take_option(void *into, int option, const char *value, int *exit_code)
 {
+    struct limit_options *options = into;
     switch (option) {
     case OPTION_ENVIRONMENT:
         options->environment = value;
@@ -116,13 +112,9 @@ static bool take_option(
         return take_burst(options, value, exit_code);
     case OPTION_FOR:
         return take_for(options, value, exit_code);
-    case OPTION_JSON:
+    default: /* OPTION_JSON */
         options->json = true;
         return true;
-    default: /* OPTION_HELP or h */
-        printf("%s", help);
-        *exit_code = EXIT_OK;
-        return false;
     }
 }
 
@@ -172,14 +164,9 @@ static bool take_words(struct limit_options *options, int count, char **words, i
 
 bool limit_options_read(struct limit_options *options, int argc, char **argv, int *exit_code)
 {
-    int option;
+    static const struct command_options reading = {"limit", help, long_options, take_option};
     *options = (struct limit_options){.action = LIMIT_SHOW};
-    opterr = 0; /* its own messages would begin with the subcommand alone */
-    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-        if (option == '?' || option == ':')
-            return command_refuse_argument("limit", exit_code, argv, option);
-        if (!take_option(options, option, optarg, exit_code))
-            return false;
-    }
+    if (!command_read_options(&reading, options, argc, argv, exit_code))
+        return false;
     return take_words(options, argc - optind, argv + optind, exit_code);
 }

@@ -1,9 +1,6 @@
 /* redrive_options: see redrive_options.h. */
 #include "worker/redrive_options.h"
 
-#include <getopt.h>
-#include <stdio.h>
-
 #include "common/clock.h"
 #include "common/text.h"
 #include "worker/command.h"
@@ -60,8 +57,7 @@ enum {
     OPTION_LIMIT,
     OPTION_DRY_RUN,
     OPTION_RATE,
-    OPTION_JSON,
-    OPTION_HELP
+    OPTION_JSON
 };
 
 static const struct option long_options[] = {
@@ -75,7 +71,7 @@ static const struct option long_options[] = {
     {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
     {"rate", required_argument, NULL, OPTION_RATE},
     {"json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, OPTION_HELP},
+    {"help", no_argument, NULL, 'h'},
     {0},
 };
 
@@ -96,9 +92,9 @@ static bool take_time(int64_t *time_ms, const char *option, const char *value, i
     return true;
 }
 
-static bool take_option(
-    struct redrive_options *options, int option, const char *value, int *exit_code)
+static bool take_option(void *into, int option, const char *value, int *exit_code)
 {
+    struct redrive_options *options = into;
     struct redrive_choice *choice = &options->choice;
     switch (option) {
     case OPTION_CODE:
@@ -125,29 +121,18 @@ static bool take_option(
     case OPTION_RATE:
         return rate_parse(value, &options->rate) ||
                refuse(exit_code, "--rate must be such as 100/s, 60/m or 0");
-    case OPTION_JSON:
+    default: /* OPTION_JSON */
         options->json = true;
         return true;
-    default: /* OPTION_HELP or h */
-        printf("%s", help);
-        *exit_code = EXIT_OK;
-        return false;
     }
 }
 
 bool redrive_options_read(struct redrive_options *options, int argc, char **argv, int *exit_code)
 {
-    int option;
+    static const struct command_options reading = {"redrive", help, long_options, take_option};
     *options = (struct redrive_options){
         .limit = UINT64_MAX, .rate = {.calls = RATE_DEFAULT, .period_us = CLOCK_US_PER_SECOND}};
-    opterr = 0; /* its own messages would begin with the subcommand alone */
-    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-        if (option == '?' || option == ':')
-            return command_refuse_argument("redrive", exit_code, argv, option);
-        if (!take_option(options, option, optarg, exit_code))
-            return false;
-    }
-    if (optind < argc)
-        return refuse(exit_code, "%s: what is that? Nothing may stand alone", argv[optind]);
-    return true;
+    if (!command_read_options(&reading, options, argc, argv, exit_code))
+        return false;
+    return command_has_no_words("redrive", argc, argv, exit_code);
 }

@@ -1,9 +1,6 @@
 /* request_options: see request_options.h. */
 #include "worker/request_options.h"
 
-#include <getopt.h>
-#include <stdio.h>
-
 #include "common/text.h"
 #include "worker/command.h"
 #include "worker/command_line.h"
@@ -64,8 +61,7 @@ enum {
     OPTION_SUCCESS_URL,
     OPTION_FAILURE_URL,
     OPTION_TIMEOUT,
-    OPTION_JSON,
-    OPTION_HELP
+    OPTION_JSON
 };
 
 /* Who knows Terra's names, or the record's, may use them. */
@@ -86,7 +82,7 @@ static const struct option long_options[] = {
     {"auth_failure_redirect_url", required_argument, NULL, OPTION_FAILURE_URL},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, OPTION_HELP},
+    {"help", no_argument, NULL, 'h'},
     {0},
 };
 
@@ -114,9 +110,9 @@ static const char **text_of(struct request_choice *choice, int option)
     }
 }
 
-static bool take_option(
-    struct request_options *options, int option, const char *value, int *exit_code)
+static bool take_option(void *into, int option, const char *value, int *exit_code)
 {
+    struct request_options *options = into;
     const char **text = text_of(&options->choice, option);
     uint64_t seconds;
     if (text) {
@@ -130,13 +126,9 @@ static bool take_option(
                 exit_code, "--timeout must be whole seconds, 1 to %d", TIMEOUT_SECONDS_MAX);
         options->choice.timeout_seconds = (unsigned)seconds;
         return true;
-    case OPTION_JSON:
+    default: /* OPTION_JSON */
         options->json = true;
         return true;
-    default: /* OPTION_HELP or h */
-        printf("%s", help);
-        *exit_code = EXIT_OK;
-        return false;
     }
 }
 
@@ -155,15 +147,10 @@ static bool check(const struct request_options *options, int *exit_code)
 
 bool request_options_read(struct request_options *options, int argc, char **argv, int *exit_code)
 {
-    int option;
+    static const struct command_options reading = {"request", help, long_options, take_option};
     *options = (struct request_options){0};
-    opterr = 0; /* its own messages would begin with the subcommand alone */
-    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-        if (option == '?' || option == ':')
-            return command_refuse_argument("request", exit_code, argv, option);
-        if (!take_option(options, option, optarg, exit_code))
-            return false;
-    }
+    if (!command_read_options(&reading, options, argc, argv, exit_code))
+        return false;
     options->many = optind < argc && text_equal(argv[optind], "-");
     if (options->many)
         optind++;

@@ -1,9 +1,6 @@
 /* watch_options: see watch_options.h. */
 #include "worker/watch_options.h"
 
-#include <getopt.h>
-#include <stdio.h>
-
 #include "common/clock.h"
 #include "common/kafka_reader.h"
 #include "common/text.h"
@@ -67,8 +64,7 @@ enum {
     OPTION_UNTIL_END,
     OPTION_REFERENCE_ID,
     OPTION_LIMIT,
-    OPTION_JSON,
-    OPTION_HELP
+    OPTION_JSON
 };
 
 static const struct option long_options[] = {
@@ -78,7 +74,7 @@ static const struct option long_options[] = {
     {"reference_id", required_argument, NULL, OPTION_REFERENCE_ID},
     {"limit", required_argument, NULL, OPTION_LIMIT},
     {"json", no_argument, NULL, OPTION_JSON},
-    {"help", no_argument, NULL, OPTION_HELP},
+    {"help", no_argument, NULL, 'h'},
     {0},
 };
 
@@ -96,9 +92,9 @@ static bool take_since(struct watch_options *options, const char *value, int *ex
     return true;
 }
 
-static bool take_option(
-    struct watch_options *options, int option, const char *value, int *exit_code)
+static bool take_option(void *into, int option, const char *value, int *exit_code)
 {
+    struct watch_options *options = into;
     switch (option) {
     case OPTION_SINCE:
         return take_since(options, value, exit_code);
@@ -111,13 +107,9 @@ static bool take_option(
     case OPTION_LIMIT:
         return command_read_number(value, 1, INT64_MAX, &options->limit) ||
                refuse(exit_code, "--limit must be a whole number, 1 or more");
-    case OPTION_JSON:
+    default: /* OPTION_JSON */
         options->json = true;
         return true;
-    default: /* OPTION_HELP or h */
-        printf("%s", help);
-        *exit_code = EXIT_OK;
-        return false;
     }
 }
 
@@ -137,15 +129,10 @@ static bool take_topic(struct watch_options *options, const char *name, int *exi
 
 bool watch_options_read(struct watch_options *options, int argc, char **argv, int *exit_code)
 {
-    int option;
+    static const struct command_options reading = {"watch", help, long_options, take_option};
     *options = (struct watch_options){.from = KAFKA_READER_FROM_END, .limit = UINT64_MAX};
-    opterr = 0; /* its own messages would begin with the subcommand alone */
-    while ((option = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
-        if (option == '?' || option == ':')
-            return command_refuse_argument("watch", exit_code, argv, option);
-        if (!take_option(options, option, optarg, exit_code))
-            return false;
-    }
+    if (!command_read_options(&reading, options, argc, argv, exit_code))
+        return false;
     options->all = optind == argc;
     for (unsigned topic = 0; topic < WATCH_TOPIC_COUNT; topic++)
         options->topics[topic] = options->all;
