@@ -7,6 +7,7 @@
 
 #include "common/json_scan.h"
 #include "common/memory.h"
+#include "common/text.h"
 #include "common/utf8.h"
 
 /*
@@ -374,6 +375,20 @@ void json_put_bytes(struct json_writer *writer, const char *name, const void *da
     }
     begin_value(writer, name);
     write_string(writer->buf, data, size);
+}
+
+void json_put_items(struct json_writer *writer, const char *name, const char *list)
+{
+    struct text_items items;
+    if (list == NULL) {
+        json_put_null(writer, name);
+        return;
+    }
+    json_open_array(writer, name);
+    text_items_begin(&items, list);
+    while (text_items_next(&items))
+        json_put_bytes(writer, NULL, items.item, items.size);
+    json_close_array(writer);
 }
 
 void json_put_integer(struct json_writer *writer, const char *name, int64_t integer)

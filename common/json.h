@@ -96,6 +96,8 @@ void json_open_array(struct json_writer *writer, const char *name);
 void json_close_array(struct json_writer *writer);
 void json_put_text(struct json_writer *writer, const char *name, const char *text); /* NULL: null */
 void json_put_bytes(struct json_writer *writer, const char *name, const void *data, size_t size);
+/* A comma-separated list (text_items of text.h) as an array of texts; NULL as null. */
+void json_put_items(struct json_writer *writer, const char *name, const char *list);
 void json_put_integer(struct json_writer *writer, const char *name, int64_t integer);
 void json_put_number(struct json_writer *writer, const char *name, double number); /* finite */
 void json_put_boolean(struct json_writer *writer, const char *name, bool boolean);

@@ -74,3 +74,22 @@ const char *text_nearest(const char *name, const char *const *candidates, unsign
     }
     return nearest;
 }
+
+static const char blanks[] = " \t\r\n";
+
+void text_items_begin(struct text_items *items, const char *list)
+{
+    *items = (struct text_items){.rest = list[strspn(list, blanks)] ? list : NULL};
+}
+
+bool text_items_next(struct text_items *items)
+{
+    if (!items->rest)
+        return false;
+    items->item = items->rest + strspn(items->rest, blanks);
+    items->size = strcspn(items->item, ",");
+    items->rest = items->item[items->size] ? items->item + items->size + 1 : NULL;
+    while (items->size > 0 && strchr(blanks, items->item[items->size - 1]))
+        items->size--;
+    return true;
+}

@@ -135,17 +135,16 @@ static void add_topics(
 static void add_reply_topics(
     const char *allowed, const struct config *config, struct check_commands *commands)
 {
-    while (*allowed) {
+    struct text_items items;
+    text_items_begin(&items, allowed);
+    while (text_items_next(&items)) {
         char name[NAME_BYTES_MAX];
-        size_t size = strcspn(allowed, ",");
-        bool prefixed = size > 0 && allowed[size - 1] == '*';
-        snprintf(name, sizeof name, "%.*s", (int)(size - prefixed), allowed);
+        bool prefixed = items.size > 0 && items.item[items.size - 1] == '*';
+        snprintf(name, sizeof name, "%.*s", (int)(items.size - prefixed), items.item);
         if (prefixed && *name == '\0')
             add_command(commands, config, "--operation Write", "--topic", "*", false);
         else if (*name != '\0')
             add_command(commands, config, "--operation Write", "--topic", name, prefixed);
-        allowed += size + (allowed[size] == ',');
-        allowed += strspn(allowed, " ");
     }
 }
 

@@ -102,30 +102,13 @@ void connect_reply_encode(const struct connect_result *result, struct buf *json)
     json_close_object(&writer);
 }
 
-/* The request's own form, an array, out of Terra's, one string. */
-static void put_providers(struct json_writer *writer, const char *providers)
-{
-    if (!providers) {
-        json_put_null(writer, "providers");
-        return;
-    }
-    json_open_array(writer, "providers");
-    while (*providers) {
-        size_t size = strcspn(providers, ",");
-        json_put_bytes(writer, NULL, providers, size);
-        providers += size;
-        providers += *providers == ',';
-    }
-    json_close_array(writer);
-}
-
 static void put_asked_for(struct json_writer *writer, const struct connect_result *result)
 {
     const struct terra_link *link = result->link;
     bool widget = link ? link->widget : !result->request->provider;
     json_put_text(writer, "kind", widget ? "widget" : "provider");
     json_put_text(writer, "provider", result->request->provider);
-    put_providers(writer, result->request->providers);
+    json_put_items(writer, "providers", result->request->providers);
     json_put_text(writer, "session_id", link && link->widget ? link->id : NULL);
     json_put_text(writer, "user_id", link && !link->widget ? link->id : NULL);
     put_expiry(writer, link);

@@ -6,6 +6,7 @@
 #include "common/address.h"
 #include "common/clock.h"
 #include "common/memory.h"
+#include "common/text.h"
 #include "common/url.h"
 
 #define RULES_MAX 64
@@ -60,25 +61,20 @@ struct event_pointer_rules *event_pointer_rules_new(
     const char *hosts_allowed, bool allow_http, char *error, size_t error_size)
 {
     struct event_pointer_rules *rules = memory_new(sizeof(*rules));
-    const char *at = hosts_allowed + strspn(hosts_allowed, " \t");
-    bool more = *at;
+    struct text_items items;
 
     rules->allow_http = allow_http;
-    while (more) {
-        size_t size = strcspn(at, ",");
-        more = at[size] == ',';
-        const char *following = at + size + more;
-        while (size > 0 && (at[size - 1] == ' ' || at[size - 1] == '\t'))
-            size--;
+    text_items_begin(&items, hosts_allowed);
+    while (text_items_next(&items)) {
         const char *fault = rules->count == RULES_MAX
                                 ? "is one more than there is room for"
-                                : read_rule(&rules->items[rules->count++], at, size);
+                                : read_rule(&rules->items[rules->count++], items.item, items.size);
         if (fault) {
-            snprintf(error, error_size, "\"%.*s\" %s", size < 100 ? (int)size : 100, at, fault);
+            int shown = items.size < 100 ? (int)items.size : 100;
+            snprintf(error, error_size, "\"%.*s\" %s", shown, items.item, fault);
             event_pointer_rules_free(rules);
             return NULL;
         }
-        at = following + strspn(following, " \t");
     }
     return rules;
 }

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "common/memory.h"
+#include "common/text.h"
 #include "common/url.h"
 
 #define RULES_MAX 64
@@ -78,21 +79,15 @@ static const char *add_rule(struct redirect_rules *rules, char *text)
 struct redirect_rules *redirect_rules_new(const char *text, char *error, size_t error_size)
 {
     struct redirect_rules *rules = memory_new(sizeof(*rules));
-    const char *at = text + strspn(text, " \t");
-    bool more = *at;
-    while (more) {
-        size_t size = strcspn(at, ",");
-        more = at[size] == ',';
-        const char *following = at + size + more;
-        while (size > 0 && (at[size - 1] == ' ' || at[size - 1] == '\t'))
-            size--;
-        const char *fault = add_rule(rules, memory_copy(at, size));
+    struct text_items items;
+    text_items_begin(&items, text);
+    while (text_items_next(&items)) {
+        const char *fault = add_rule(rules, memory_copy(items.item, items.size));
         if (fault) {
             snprintf(error, error_size, "rule %zu %s", rules->count, fault);
             redirect_rules_free(rules);
             return NULL;
         }
-        at = following + strspn(following, " \t");
     }
     return rules;
 }

@@ -55,23 +55,19 @@ static bool add_rule(struct reply_address_rules *rules, const char *item, size_t
 static bool add_rules(
     struct reply_address_rules *rules, const char *allowed, char *error, size_t error_size)
 {
-    static const char blanks[] = " \t\r\n";
-    for (const char *item = allowed; *item; item += *item == ',') {
-        item += strspn(item, blanks);
-        size_t whole = strcspn(item, ","), size = whole;
-        while (size > 0 && strchr(blanks, item[size - 1]))
-            size--;
-        if (size > 0 && !add_rule(rules, item, size)) {
-            if (rules->count == REPLY_ADDRESS_RULES_MAX)
-                snprintf(error, error_size, "more than %d names", REPLY_ADDRESS_RULES_MAX);
-            else
-                snprintf(error, error_size,
-                    "\"%.*s\" is no topic name: 1 to 249 of A-Z a-z 0-9 . _ -, and at most one * "
-                    "at the end",
-                    (int)(size > 64 ? 64 : size), item);
-            return false;
-        }
-        item += whole;
+    struct text_items items;
+    text_items_begin(&items, allowed);
+    while (text_items_next(&items)) {
+        if (items.size == 0 || add_rule(rules, items.item, items.size))
+            continue;
+        if (rules->count == REPLY_ADDRESS_RULES_MAX)
+            snprintf(error, error_size, "more than %d names", REPLY_ADDRESS_RULES_MAX);
+        else
+            snprintf(error, error_size,
+                "\"%.*s\" is no topic name: 1 to 249 of A-Z a-z 0-9 . _ -, and at most one * "
+                "at the end",
+                (int)(items.size > 64 ? 64 : items.size), items.item);
+        return false;
     }
     return true;
 }

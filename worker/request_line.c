@@ -70,19 +70,6 @@ static void add_text(struct completion *completion, enum request_field_id id, co
         json_put_text(&completion->writer, request_field_name(id), text);
 }
 
-static void add_providers(struct completion *completion, const char *providers)
-{
-    json_open_array(&completion->writer, request_field_name(FIELD_PROVIDERS));
-    while (true) {
-        size_t size = strcspn(providers, ",");
-        json_put_bytes(&completion->writer, NULL, providers, size);
-        if (!providers[size])
-            break;
-        providers += size + 1;
-    }
-    json_close_array(&completion->writer);
-}
-
 void request_line_write(const struct request_line *request, const char *line, size_t size,
     const struct request_choice *choice, struct buf *json)
 {
@@ -103,7 +90,8 @@ void request_line_write(const struct request_line *request, const char *line, si
     if (!names(&completion, FIELD_PROVIDER) && !names(&completion, FIELD_PROVIDERS)) {
         add_text(&completion, FIELD_PROVIDER, choice->provider);
         if (choice->providers)
-            add_providers(&completion, choice->providers);
+            json_put_items(
+                &completion.writer, request_field_name(FIELD_PROVIDERS), choice->providers);
     }
     add_text(&completion, FIELD_LANGUAGE, choice->language);
     add_text(&completion, FIELD_SUCCESS_URL, choice->success_url);

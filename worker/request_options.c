@@ -138,6 +138,8 @@ static bool check(const struct request_options *options, int *exit_code)
     const struct request_choice *choice = &options->choice;
     if (choice->provider && choice->providers)
         return refuse(exit_code, "--provider and --providers do not go together");
+    if (choice->providers && text_empty(choice->providers))
+        return refuse(exit_code, "--providers must name at least one");
     if (options->many && (choice->reference_id || choice->request_id))
         return refuse(exit_code, "with - each line has its own reference_id and request_id");
     if (!options->many && text_empty(choice->reference_id))

@@ -2,6 +2,7 @@
 #include "worker/scope_set.h"
 
 #include "common/memory.h"
+#include "common/text.h"
 #include "common/utf8.h"
 
 struct scope {
@@ -31,17 +32,8 @@ static bool holds(const struct scopes *scopes, const struct scope *scope)
     return false;
 }
 
-static bool is_blank(char character)
-{
-    return character == ' ' || character == '\t' || character == '\n' || character == '\r';
-}
-
 static void add(struct scopes *scopes, const char *name, size_t size)
 {
-    for (; size > 0 && is_blank(*name); size--)
-        name++;
-    while (size > 0 && is_blank(name[size - 1]))
-        size--;
     const struct scope scope = {.name = name, .size = size};
     if (size == 0 || size > SCOPE_BYTES_MAX || utf8_has_control(name, size) ||
         scopes->count == SCOPE_SET_MAX || scopes->bytes + size > SCOPE_SET_BYTES_MAX ||
@@ -53,12 +45,10 @@ static void add(struct scopes *scopes, const char *name, size_t size)
 
 static void add_each(struct scopes *scopes, const char *text)
 {
-    while (*text) {
-        size_t size = strcspn(text, ",");
-        add(scopes, text, size);
-        text += size;
-        text += *text == ',';
-    }
+    struct text_items items;
+    text_items_begin(&items, text);
+    while (text_items_next(&items))
+        add(scopes, items.item, items.size);
 }
 
 static char *join(struct scopes *scopes)
@@ -90,16 +80,5 @@ char *scope_set_read(const json_value *object, const char *name)
 
 void scope_set_put_json(const char *scopes, struct json_writer *writer, const char *name)
 {
-    if (!scopes) {
-        json_put_null(writer, name);
-        return;
-    }
-    json_open_array(writer, name);
-    while (*scopes) {
-        size_t size = strcspn(scopes, ",");
-        json_put_bytes(writer, NULL, scopes, size);
-        scopes += size;
-        scopes += *scopes == ',';
-    }
-    json_close_array(writer);
+    json_put_items(writer, name, scopes);
 }

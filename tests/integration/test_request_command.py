@@ -145,6 +145,7 @@ def test_settings_that_cannot_be_used(sandbox):
     ["--request-id", "r1", "-"], ["-", "-"], ["--nonsense"], ["-x"], ["--json=1", "-"],
     ["--reference-id", "u1", "--timeout", "0"], ["--reference-id", "u1", "--timeout", "3601"],
     ["--reference-id", "u1", "--timeout", "soon"], ["--reference-id", "u1", "--provider", "A", "--providers", "B,C"],
+    ["--reference-id", "u1", "--providers", ""],
 ])
 def test_wrong_usage(arguments):
     result = request({}, *arguments)

@@ -118,12 +118,16 @@ static void test_writing(void **state)
     json_close_array(&writer);
     json_put_integer(&writer, NULL, 0);
     json_close_array(&writer);
+    json_put_items(&writer, "items", "a, b\"");
+    json_put_items(&writer, "no items", "");
+    json_put_items(&writer, "no list", NULL);
     json_put_text(&writer, "last", "");
     json_close_object(&writer);
     assert_string_equal(buf_text(&buf),
         "{\"text\":\"x\",\"none\":null,\"bytes\":\"a\\u0000b\",\"least\":-9223372036854775808,"
         "\"most\":9223372036854775807,\"number\":1.5,\"yes\":true,\"no\":false,\"null\":null,"
-        "\"array\":[\"a\",{},[],0],\"last\":\"\"}");
+        "\"array\":[\"a\",{},[],0],\"items\":[\"a\",\"b\\\"\"],\"no items\":[],\"no list\":null,"
+        "\"last\":\"\"}");
     buf_release(&buf);
 }
 

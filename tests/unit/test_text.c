@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -66,12 +67,43 @@ static void test_nearest(void **state)
     assert_null(text_nearest("langauge", names, 0));
 }
 
+static void test_items(void **state)
+{
+    static const struct {
+        const char *list, *items; /* each item in brackets */
+    } rows[] = {
+        {"", ""},
+        {" \t", ""},
+        {"a", "[a]"},
+        {"a,b", "[a][b]"},
+        {" a , b\n", "[a][b]"},
+        {"a b,c", "[a b][c]"},
+        {"a,,b", "[a][][b]"},
+        {"a,", "[a][]"},
+        {",", "[][]"},
+        {" , a", "[][a]"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct text_items items;
+        char found[64] = "";
+        size_t size = 0;
+        text_items_begin(&items, rows[i].list);
+        while (text_items_next(&items))
+            size += (size_t)snprintf(
+                found + size, sizeof found - size, "[%.*s]", (int)items.size, items.item);
+        assert_string_equal(found, rows[i].items);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_questions),
         cmocka_unit_test(test_edit_distance),
         cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_items),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
