@@ -64,8 +64,8 @@ if [ "${CI:-}" = true ]; then again=(--repeat until-pass:2); fi
 
 # ctest's closing lines are held back until after the table, so that they are the last ones here too.
 status=0
-# Three on two cores: most of a test is waiting for others.
-ctest --test-dir "build/$preset" --parallel 3 --output-on-failure --no-tests=error --no-label-summary \
+# Four on two cores: most of a test is waiting for others.
+ctest --test-dir "build/$preset" --parallel 4 --output-on-failure --no-tests=error --no-label-summary \
     --output-junit "$work/results.xml" --test-output-size-passed 10000000 --test-output-size-failed 10000000 \
     "${only[@]}" "${again[@]}" 2>"$work/errors" |
     awk -v closing="$work/closing" '/% tests passed, /{held = 1} held {print > closing; next} {print; fflush()}' ||
