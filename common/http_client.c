@@ -11,6 +11,7 @@
 #include <utlist.h>
 
 #include "common/buf.h"
+#include "common/certificate.h"
 #include "common/clock.h"
 #include "common/http_coding.h"
 #include "common/http_shards.h"
@@ -236,8 +237,11 @@ static void set_fixed_options(struct http_transfer *transfer)
     SET(easy, CURLOPT_NOPROXY, "");
     if (options->user_agent)
         SET(easy, CURLOPT_USERAGENT, options->user_agent);
-    if (options->ca_file)
+    if (options->ca_file) {
         SET(easy, CURLOPT_CAINFO, options->ca_file);
+        /* Or the system's folder of certificates would vouch beside it. */
+        SET(easy, CURLOPT_CAPATH, NULL);
+    }
 }
 
 static struct http_transfer *acquire_transfer(struct http_client *client)
@@ -358,7 +362,18 @@ static enum http_outcome judge(const struct http_transfer *transfer, CURLcode re
     }
 }
 
-static const char *explain(enum http_outcome outcome, CURLcode result)
+/* curl's own text is the same for all of these. */
+static const char *explain_distrust(CURL *easy)
+{
+    long problem = 0;
+
+    curl_easy_getinfo(easy, CURLINFO_SSL_VERIFYRESULT, &problem);
+    /* The host is compared by curl itself, after OpenSSL was content; 1 says that OpenSSL found no
+     * fault. */
+    return problem <= 1 ? "certificate is not for this host" : certificate_problem(problem);
+}
+
+static const char *explain(CURL *easy, enum http_outcome outcome, CURLcode result)
 {
     switch (outcome) {
     case HTTP_ANSWERED:
@@ -372,6 +387,8 @@ static const char *explain(enum http_outcome outcome, CURLcode result)
         return "response body compressed in a way that cannot be read";
     case HTTP_ADDRESS_FORBIDDEN:
         return "the host has an address that may not be connected to";
+    case HTTP_TLS_UNTRUSTED:
+        return explain_distrust(easy);
     default:
         /* Not CURLOPT_ERRORBUFFER: its texts quote the URL. */
         return result == CURLE_OK ? "not a whole HTTP response" : curl_easy_strerror(result);
@@ -392,7 +409,7 @@ static void complete(struct http_transfer *transfer, CURLcode result)
         .status = has_head ? (int)status : 0,
         .body = answered ? buf_text(&transfer->body) : "",
         .body_size = answered ? transfer->body.size : 0,
-        .error = explain(outcome, result),
+        .error = explain(transfer->easy, outcome, result),
         .duration_us = clock_monotonic_us() - call->started_us,
         .transfer = has_head ? transfer : NULL,
     };

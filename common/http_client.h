@@ -46,9 +46,11 @@ struct http_client_options {
     unsigned calls_in_flight_max;
     int64_t connect_timeout_us;
     const char *user_agent;
-    const char *proxy;   /* NULL: none, whatever the environment says */
-    const char *ca_file; /* NULL: the system's */
-    bool http2;          /* offer HTTP/2 over TLS; HTTP/1.1 keep-alive otherwise */
+    const char *proxy; /* NULL: none, whatever the environment says */
+    /* Who vouches for servers, and nobody else; NULL: the system's. A file that is of no use
+     * (certificate_file_usable) shows only as HTTP_CONNECT_FAILED. */
+    const char *ca_file;
+    bool http2; /* offer HTTP/2 over TLS; HTTP/1.1 keep-alive otherwise */
     /* NULL: any address. Of a host with several, those that are refused are passed over; when none
      * can be connected to, and one was refused, that is an HTTP_ADDRESS_FORBIDDEN. With a proxy it
      * judges the proxy's address. Calls nothing of http_client. */

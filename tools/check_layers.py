@@ -29,7 +29,7 @@ LIBRARIES = {
     r"hiredis/": r"common/redis_",
     r"microhttpd\.h": r"common/http_server",
     r"cjson/": r"common/json",
-    r"openssl/": r"common/(digest|redis_tls)",
+    r"openssl/": r"common/(certificate|digest|redis_tls)",
 }
 LOOP = "uv.h"
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)

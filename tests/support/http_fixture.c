@@ -59,6 +59,7 @@ static void on_done(struct http_call *call, const struct http_response *response
     probe->duration_us = response->duration_us;
     assert_int_equal(response->body[response->body_size], 0);
     snprintf(probe->body, sizeof(probe->body), "%s", response->body);
+    snprintf(probe->error, sizeof(probe->error), "%s", response->error);
     assert_null(strstr(response->error, HTTP_PROBE_SECRET));
     assert_null(strstr(response->error, "127.0.0.1"));
     bool has_head = response->outcome == HTTP_ANSWERED || response->outcome == HTTP_STOPPED;

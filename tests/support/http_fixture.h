@@ -31,6 +31,7 @@ struct http_probe {
     int status;
     size_t body_size;
     char body[1024]; /* cut to this size */
+    char error[128];
     int64_t duration_us;
 };
 

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
@@ -21,6 +22,7 @@ struct tls_server {
     char folder[32];
     char certificate[64];
     char key[64];
+    char stranger[64]; /* a certificate that nobody uses */
     pid_t process;
     int port;
 };
@@ -49,12 +51,11 @@ static pid_t start_openssl(const char *const *arguments, int *output)
     return error == 0 ? process : -1;
 }
 
-static bool make_certificate(const struct tls_server *made)
+static bool make_certificate(const char *name, const char *key, const char *certificate)
 {
     const char *const arguments[] = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
-        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=terra-connect-test",
-        "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", made->key, "-out", made->certificate,
-        NULL};
+        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", name, "-addext",
+        "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate, NULL};
     pid_t process = start_openssl(arguments, NULL);
     int status = -1;
 
@@ -71,7 +72,9 @@ static bool start_tls_server(struct tls_server *made)
     assert_non_null(mkdtemp(made->folder));
     snprintf(made->certificate, sizeof(made->certificate), "%s/certificate", made->folder);
     snprintf(made->key, sizeof(made->key), "%s/key", made->folder);
-    if (!make_certificate(made))
+    snprintf(made->stranger, sizeof(made->stranger), "%s/stranger", made->folder);
+    if (!make_certificate("/CN=stranger", made->key, made->stranger) ||
+        !make_certificate("/CN=server", made->key, made->certificate))
         return false;
     const char *const arguments[] = {"openssl", "s_server", "-accept", "127.0.0.1:0", "-www",
         "-cert", made->certificate, "-key", made->key, NULL};
@@ -97,23 +100,48 @@ static int stop_tls_server(void **state)
     }
     unlink(server.certificate);
     unlink(server.key);
+    unlink(server.stranger);
     rmdir(server.folder);
     return 0;
 }
 
+/* Takes the place of OpenSSL's, which loads the system's folder of certificates: there is the
+ * server's in it, when told so. */
+struct x509_store_st;
+int X509_STORE_load_path(struct x509_store_st *store, const char *path);
+static bool system_knows_server;
+
+__attribute__((visibility("default"))) int X509_STORE_load_path(
+    struct x509_store_st *store, const char *path)
+{
+    int (*load_file)(struct x509_store_st *, const char *);
+    (void)path;
+    *(void **)&load_file = dlsym(RTLD_DEFAULT, "X509_STORE_load_file");
+    return system_knows_server ? load_file(store, server.certificate) : 1;
+}
+
 struct tls_case {
     const char *name;
-    bool our_ca;
+    const char *ca_file;
+    bool system_knows_server;
     bool http2;
     const char *host;
     enum http_outcome outcome;
+    const char *error; /* part of it */
 };
 
 static const struct tls_case tls_cases[] = {
-    {"the system's authorities", false, false, "127.0.0.1", HTTP_TLS_UNTRUSTED},
-    {"our authority", true, false, "127.0.0.1", HTTP_ANSWERED},
-    {"our authority, HTTP/2 offered", true, true, "127.0.0.1", HTTP_ANSWERED},
-    {"another name", true, false, "localhost", HTTP_TLS_UNTRUSTED},
+    {"the system's authorities", NULL, false, false, "127.0.0.1", HTTP_TLS_UNTRUSTED,
+        "self-signed certificate"},
+    {"the system knows it", NULL, true, false, "127.0.0.1", HTTP_ANSWERED, ""},
+    {"our authority", server.certificate, false, false, "127.0.0.1", HTTP_ANSWERED, ""},
+    {"our authority, HTTP/2 offered", server.certificate, false, true, "127.0.0.1", HTTP_ANSWERED,
+        ""},
+    {"another name", server.certificate, false, false, "localhost", HTTP_TLS_UNTRUSTED,
+        "not for this host"},
+    {"the system knows it, and is not asked", server.stranger, true, false, "127.0.0.1",
+        HTTP_TLS_UNTRUSTED, "self-signed certificate"},
+    {"a file that is not there", "/nowhere", true, false, "127.0.0.1", HTTP_CONNECT_FAILED, "CA"},
 };
 
 static void test_tls(void **state)
@@ -128,13 +156,14 @@ static void test_tls(void **state)
         const struct http_client_options options = {
             .calls_in_flight_max = 1,
             .connect_timeout_us = 5 * CLOCK_US_PER_SECOND,
-            .ca_file = expected->our_ca ? server.certificate : NULL,
+            .ca_file = expected->ca_file,
             .http2 = expected->http2,
         };
         struct http_fixture fixture;
         struct http_probe probe;
 
         print_message("           %s\n", expected->name);
+        system_knows_server = expected->system_knows_server;
         http_fixture_init(&fixture, rules, &options);
         for (int round = 0; round < 3; round++) { /* later ones may resume a session */
             http_probe_init(&probe, &fixture, "/");
@@ -144,6 +173,8 @@ static void test_tls(void **state)
             http_probe_wait(&probe);
             assert_string_equal(
                 http_outcome_name(probe.outcome), http_outcome_name(expected->outcome));
+            if (!strstr(probe.error, expected->error))
+                fail_msg("%s", probe.error);
         }
         http_fixture_release(&fixture);
     }
