@@ -178,15 +178,13 @@ static bool says_entitlement(const struct answer_body *body)
 
 /* The verdicts. */
 
-static void judge_transport(enum http_outcome outcome, struct terra_answer *answer)
+static void judge_transport(const struct http_response *response, struct terra_answer *answer)
 {
     static const char *const messages[] = {
         [HTTP_ANSWERED] = "",
         [HTTP_TIMEOUT] = "Terra: it did not answer in time",
         [HTTP_CONNECT_FAILED] = "Terra or operator: Terra could not be reached; when it lasts, "
                                 "check network, proxy and URLs",
-        [HTTP_TLS_UNTRUSTED] = "operator: Terra's certificate was refused; check the certificate "
-                               "authorities that the worker trusts, proxy and URLs",
         [HTTP_BROKEN] = "Terra: the connection broke before its whole answer had come",
         [HTTP_RESPONSE_TOO_LARGE] = "Terra or operator: the answer was larger than any that holds "
                                     "a link; check the URLs",
@@ -194,9 +192,14 @@ static void judge_transport(enum http_outcome outcome, struct terra_answer *answ
         [HTTP_CANCELLED] = "nobody is at fault: the worker gave up the call to Terra since it "
                            "stops; send the same request again",
     };
-    bool seldom_passes = outcome == HTTP_TLS_UNTRUSTED || outcome == HTTP_RESPONSE_TOO_LARGE;
-    answer->verdict = seldom_passes ? TERRA_RETRY_FEW : TERRA_RETRY;
-    connect_error_set(&answer->error, CONNECT_TERRA_UNAVAILABLE, "%s", messages[outcome]);
+    answer->verdict = response->outcome == HTTP_RESPONSE_TOO_LARGE ? TERRA_RETRY_FEW : TERRA_RETRY;
+    if (response->outcome == HTTP_TLS_UNTRUSTED)
+        connect_error_set(&answer->error, CONNECT_TERRA_UNAVAILABLE,
+            "operator: Terra's certificate was refused (%s); check TERRA_CA_FILE, proxy and URLs",
+            response->error);
+    else
+        connect_error_set(
+            &answer->error, CONNECT_TERRA_UNAVAILABLE, "%s", messages[response->outcome]);
 }
 
 static void judge_no_link(enum terra_endpoint endpoint, int status, const struct answer_body *body,
@@ -365,7 +368,7 @@ void terra_api_judge(enum terra_endpoint endpoint, const struct http_response *r
     };
     copy_trace_id(answer->trace_id, headers->trace_id);
     if (response->outcome != HTTP_ANSWERED) {
-        judge_transport(response->outcome, answer);
+        judge_transport(response, answer);
     } else {
         bool success = response->status >= 200 && response->status < 300;
         read_body(&body, response);

@@ -29,8 +29,9 @@
  *   other 4xx                                     REJECT            rejected_by_terra
  *   502, 503, 504                                 RETRY             terra_unavailable
  *   other 5xx                                     RETRY_FEW         terra_unavailable
- *   no answer: late, unreachable, broken          RETRY             terra_unavailable
- *   untrusted certificate, body past the ceiling  RETRY_FEW         terra_unavailable
+ *   no answer: late, unreachable, broken,
+ *       untrusted certificate                     RETRY             terra_unavailable
+ *   body past the ceiling                         RETRY_FEW         terra_unavailable
  *
  * Terra's own words go into an error or a warning only as printable ASCII, cut, and without
  * anything that looks like a URL or a key.

@@ -77,6 +77,15 @@ static void log_state(struct environment_health *item)
     }
 }
 
+/* An outage is no reason not to start, but one to be told. */
+static void log_untried(const struct environment_health *item, enum terra_probe_verdict verdict)
+{
+    if (verdict == TERRA_PROBE_FAILED || verdict == TERRA_PROBE_UNCLEAR)
+        log_warn("terra_health", "the credential could not be tried at Terra; going on without",
+            LOG_TEXT("environment", item->environment->name),
+            LOG_TEXT("reason", item->error.message));
+}
+
 static bool any_refused(const struct terra_health *health)
 {
     for (size_t i = 0; i < health->count; i++)
@@ -182,8 +191,10 @@ static void on_probed(
         item->accepted_us = item->probed_us;
     terra_standing_note_probe(
         &item->standing, probe->key_generation, verdict, clock_monotonic_us());
-    if (!item->tried)
+    if (!item->tried) {
+        log_untried(item, verdict);
         deferred_queue_add(&health->deferred, &health->change);
+    }
     /* Not so when it carried an older key. */
     item->tried = !item->standing.wants_probe;
     settle(item, before);
@@ -259,8 +270,9 @@ void terra_health_error(const struct terra_health *health, const struct environm
         error->retry_after_us = REFUSED_RETRY_US;
     } else {
         connect_error_set(error, CONNECT_TERRA_UNAVAILABLE,
-            "Terra or operator: Terra has not answered for a while, so the request was not sent; "
-            "send the same request again later; when it lasts, check network, proxy and URLs");
+            "%s; that has lasted for a while, so the request was not sent: send the same one again "
+            "later",
+            item->error.message);
         error->retry_after_us = DOWN_RETRY_US;
     }
 }

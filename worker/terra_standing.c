@@ -79,8 +79,8 @@ void terra_standing_note_call(struct terra_standing *standing, unsigned key_gene
             note_failure(standing, request);
         return;
     case TERRA_RETRY_FEW:
-        /* Terra's own 500 is often one request's, or the account's; an answer of another kind
-         * (untrusted certificate, too large) is nobody's. */
+        /* Terra's own 500 is often one request's, or the account's; an answer that is too large is
+         * nobody's. */
         if (answer->error.http_status != 0)
             note_answer(standing);
         return;

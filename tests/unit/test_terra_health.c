@@ -259,6 +259,8 @@ static void test_down_is_found_and_heals(void **state)
     terra_health_error(health, &environments.items[FIRST], &error);
     assert_int_equal(error.code, CONNECT_TERRA_UNAVAILABLE);
     assert_true(error.retryable && error.retry_after_us >= CLOCK_US_PER_SECOND);
+    /* What the probe met with, and what that means for the request. */
+    assert_non_null(strstr(error.message, "did not answer in time; that has lasted for a while"));
     rules[FIRST].answer = ACCEPTED;
     http_fixture_wait(&fixture, is_well, &first);
     end();

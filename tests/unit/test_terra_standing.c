@@ -20,7 +20,7 @@ enum happening {
     FAILED_FAST, /* the same, but it says nothing about Terra */
     LIMITED,     /* 429 */
     BROKEN,      /* 500 */
-    UNTRUSTED,   /* TLS */
+    TOO_LARGE,   /* an answer past its ceiling */
     ELSEWHERE,   /* the other endpoint is to be asked */
     /* neutral GETs */
     PROBE_ACCEPTED,
@@ -113,7 +113,7 @@ static const struct script {
     {"failures that tell nothing do not count",
         {{FAILED, "a", 0, 0, TERRA_WELL}, {FAILED, "b", 0, 0, TERRA_WELL},
             {FAILED, "c", 0, 0, TERRA_WELL}, {FAILED, "d", 0, 0, TERRA_WELL},
-            {FAILED_FAST, "e", 0, 0, TERRA_WELL}, {UNTRUSTED, "f", 0, 0, TERRA_WELL},
+            {FAILED_FAST, "e", 0, 0, TERRA_WELL}, {TOO_LARGE, "f", 0, 0, TERRA_WELL},
             {FAILED, "g", 0, 0, TERRA_WELL | WANTS_PROBE}}},
     {"an answer to a call that was on its way ends an outage",
         {{FAILED, "a", 0, 0, TERRA_WELL}, {FAILED, "b", 0, 0, TERRA_WELL},
@@ -146,7 +146,7 @@ static const struct {
     [FAILED_FAST] = {TERRA_RETRY, CONNECT_TERRA_UNAVAILABLE, 0, false},
     [LIMITED] = {TERRA_RETRY, CONNECT_RATE_LIMITED, 429, true},
     [BROKEN] = {TERRA_RETRY_FEW, CONNECT_TERRA_UNAVAILABLE, 500, true},
-    [UNTRUSTED] = {TERRA_RETRY_FEW, CONNECT_TERRA_UNAVAILABLE, 0, true},
+    [TOO_LARGE] = {TERRA_RETRY_FEW, CONNECT_TERRA_UNAVAILABLE, 0, true},
     [ELSEWHERE] = {TERRA_OTHER_ENDPOINT, CONNECT_ENDPOINT_RETIRED, 404, true},
 };
 
