@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "common/certificate.h"
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/memory.h"
@@ -153,6 +154,8 @@ static const struct setting settings[] = {
         "host/bucket"},
     {"EVENT_PAYLOAD_ALLOW_HTTP", SETTING_BOOLEAN, FIELD(event_payload_allow_http), "0", 0, 0, NULL,
         "For the sandbox: pointers may also be plain http and lead to loopback addresses"},
+    {"EVENT_PAYLOAD_CA_FILE", SETTING_TEXT, FIELD(event_payload_ca_file), "", 0, 4096, NULL,
+        "Certificates that vouch for the hosts that pointers lead to; empty: the system's"},
     {"HTTP_LISTEN", SETTING_TEXT, FIELD(http_listen), "127.0.0.1:9464", 0, 256, NULL,
         "Address and port of /metrics, /healthz and /readyz; port 0: any free one, which is "
         "logged; "
@@ -368,12 +371,31 @@ static void check_topics(const struct config *config, struct buf *errors)
     }
 }
 
+/* Else it would show only when a server is called, as one that cannot be reached. */
+static void check_certificates(const struct config *config, struct buf *errors)
+{
+    const struct {
+        const char *name, *path;
+    } files[] = {
+        {"TERRA_CA_FILE", config->terra_ca_file},
+        {"EVENT_PAYLOAD_CA_FILE", config->event_payload_ca_file},
+        {"REDIS_CA_FILE", config->redis_ca_file},
+    };
+    char reason[160];
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        if (!text_empty(files[i].path) &&
+            !certificate_file_usable(files[i].path, reason, sizeof reason))
+            buf_printf(errors, "%s: cannot use %s: %s\n", files[i].name, files[i].path, reason);
+    }
+}
+
 /* What must be there for the job at hand, and what contradicts itself. */
 static void check_whole(const struct config *config, enum config_need need, struct buf *errors)
 {
     if (need >= CONFIG_NEED_KAFKA && text_empty(config->kafka_bootstrap_servers))
         buf_append_text(errors, "KAFKA_BOOTSTRAP_SERVERS is required, such as broker1:9092\n");
     check_topics(config, errors);
+    check_certificates(config, errors);
     if (need < CONFIG_NEED_TERRA)
         return;
     bool dev_id = !text_empty(config->terra_dev_id), key = !text_empty(config->terra_api_key);

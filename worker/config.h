@@ -48,6 +48,7 @@ struct config {
     int64_t event_memory_ttl_us, link_memory_ttl_us;
     char *event_payload_hosts_allowed;
     bool event_payload_allow_http;
+    char *event_payload_ca_file;
     /* Terra */
     char *terra_api_key_file; /* where terra_api_key was read from; NULL: no file */
     char *terra_dev_id, *terra_api_key, *terra_environment, *terra_environments_file;

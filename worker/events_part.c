@@ -150,13 +150,15 @@ static void make_stages(struct events_part *events)
 {
     const struct config *config = events->part.options.config;
     uv_loop_t *loop = events->part.options.loop;
-    events->fetcher =
-        payload_fetcher_new(loop, &(struct payload_fetcher_options){
-                                      .rules = events->rules,
-                                      .fetches_in_flight_max = FETCHES_IN_FLIGHT_MAX,
-                                      .attempt_timeout_us = FETCH_TIMEOUT_US,
-                                      .user_agent = "terra-connect/" TERRA_CONNECT_VERSION,
-                                  });
+    events->fetcher = payload_fetcher_new(loop,
+        &(struct payload_fetcher_options){
+            .rules = events->rules,
+            .fetches_in_flight_max = FETCHES_IN_FLIGHT_MAX,
+            .attempt_timeout_us = FETCH_TIMEOUT_US,
+            .user_agent = "terra-connect/" TERRA_CONNECT_VERSION,
+            .ca_file =
+                text_empty(config->event_payload_ca_file) ? NULL : config->event_payload_ca_file,
+        });
     events->memory = event_memory_new(loop, &(struct event_memory_options){
                                                 .redis = events->part.options.redis,
                                                 .key_prefix = config->redis_key_prefix,
