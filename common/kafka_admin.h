@@ -20,7 +20,7 @@
 #include "common/kafka_message.h"
 #include "common/result.h"
 
-#define KAFKA_ADMIN_REASON_SIZE 320
+#define KAFKA_ADMIN_REASON_SIZE 384
 /* Topics and groups that one question may be about. */
 #define KAFKA_ADMIN_SUBJECTS_MAX 32
 

@@ -85,10 +85,19 @@ static void note_error(struct kafka_admin *admin, rd_kafka_event_t *event)
 {
     struct kafka_admin_fault fault;
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
-    kafka_admin_set_code(&fault, code, rd_kafka_event_error_string(event));
-    /* A peer that hangs up in the middle of it is no TLS error to some versions. */
-    if (fault.verdict == KAFKA_ADMIN_UNREACHABLE && strstr(fault.reason, "SSL handshake failed"))
-        fault.verdict = KAFKA_ADMIN_TLS_FAILED;
+    const char *text = rd_kafka_event_error_string(event);
+    char told[KAFKA_REASON_SIZE];
+    switch (kafka_security_judge(&admin->security, code, text, told)) {
+    case KAFKA_SECURITY_TLS:
+        kafka_admin_set_fault(&fault, KAFKA_ADMIN_TLS_FAILED, "%s", told);
+        break;
+    case KAFKA_SECURITY_LOGIN:
+        kafka_admin_set_fault(&fault, KAFKA_ADMIN_SASL_FAILED, "%s", told);
+        break;
+    case KAFKA_SECURITY_WELL:
+        kafka_admin_set_code(&fault, code, text);
+        break;
+    }
     bool telling = fault.verdict == KAFKA_ADMIN_TLS_FAILED ||
                    fault.verdict == KAFKA_ADMIN_SASL_FAILED || fault.verdict == KAFKA_ADMIN_DENIED;
     bool first = admin->reported.verdict == KAFKA_ADMIN_OK;
@@ -104,11 +113,13 @@ void kafka_admin_take_reports(struct kafka_admin *admin)
     while ((event = rd_kafka_queue_poll(admin->reports, 0)) != NULL) {
         const char *facility, *text;
         int level;
-        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR)
+        if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_ERROR) {
             note_error(admin, event);
-        else if (rd_kafka_event_log(event, &facility, &text, &level) == 0)
+        } else if (rd_kafka_event_log(event, &facility, &text, &level) == 0) {
+            kafka_security_take_log(&admin->security, facility, text);
             log_debug("kafka", "librdkafka", LOG_TEXT("client", "admin"),
                 LOG_TEXT("facility", facility), LOG_TEXT("text", text));
+        }
         rd_kafka_event_destroy(event);
     }
 }

@@ -16,6 +16,7 @@ struct kafka_admin {
     rd_kafka_queue_t *reports; /* the library's main queue: its log lines and errors */
     rd_kafka_queue_t *answers;
     struct kafka_admin_fault reported; /* by the library: what says most */
+    struct kafka_security security;
     /* As of kafka_admin_look. Questions about topics go to the controller, and the library would
      * wait for it until the deadline; librdkafka's own test cluster names one that is not there. */
     bool has_controller;

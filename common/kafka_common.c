@@ -103,6 +103,7 @@ static bool fetches_its_token(const rd_kafka_conf_t *conf)
 rd_kafka_t *kafka_handle_new(
     rd_kafka_type_t type, rd_kafka_conf_t *conf, char *error, size_t error_size)
 {
+    kafka_security_prepare(conf);
     /* With OIDC the library asks for its token by a blocking HTTP call, from whoever polls its
      * queue; that shall be a thread of its own. */
     bool token_thread = fetches_its_token(conf);
@@ -218,12 +219,14 @@ bool kafka_headers_new(
 }
 
 static const char *const advice[] = {
-    [KAFKA_TROUBLE_UNREACHABLE] = "no Kafka broker can be reached; check bootstrap.servers, the "
-                                  "network, and that the brokers "
-                                  "are up; trying on",
-    [KAFKA_TROUBLE_CREDENTIALS] = "Kafka refuses this client's credentials or encryption; check "
-                                  "security.protocol and the sasl.* "
-                                  "and ssl.* properties; trying on",
+    [KAFKA_TROUBLE_UNREACHABLE] = "no Kafka broker can be reached; check bootstrap.servers, "
+                                  "security.protocol, the network, and that the brokers are up; "
+                                  "trying on",
+    [KAFKA_TROUBLE_TLS] = "TLS with Kafka fails; check security.protocol, ssl.ca.location and the "
+                          "other ssl.* properties, and that the broker's certificate is good for "
+                          "the name it is called by; trying on",
+    [KAFKA_TROUBLE_CREDENTIALS] = "Kafka refuses this client's credentials; check sasl.mechanism, "
+                                  "sasl.username and sasl.password; trying on",
     [KAFKA_TROUBLE_TOPIC_MISSING] = "a topic does not exist; create it or correct its name; work "
                                     "begins by itself when it is there",
     [KAFKA_TROUBLE_NOT_AUTHORIZED] = "Kafka denies access; grant this client's principal the topic "
@@ -248,6 +251,7 @@ void kafka_reports_all_well(struct kafka_reports *reports)
     reports->in_trouble = false;
     reports->all_down = false;
     reports->connection_error[0] = '\0';
+    reports->security = (struct kafka_security){0};
 }
 
 static bool in_spell(
@@ -263,10 +267,12 @@ static bool note_trouble(struct kafka_reports *reports, enum kafka_trouble troub
     int64_t now_us = clock_monotonic_us();
     /* Brokers that refuse us count as down too; one line is enough, the one that helps. */
     if (trouble == KAFKA_TROUBLE_UNREACHABLE &&
-        in_spell(reports, KAFKA_TROUBLE_CREDENTIALS, now_us))
+        (in_spell(reports, KAFKA_TROUBLE_TLS, now_us) ||
+            in_spell(reports, KAFKA_TROUBLE_CREDENTIALS, now_us)))
         return false;
     /* The reason names the topic or group, except where it is a matter of the whole connection. */
-    bool one_for_all = trouble == KAFKA_TROUBLE_UNREACHABLE || trouble == KAFKA_TROUBLE_CREDENTIALS;
+    bool one_for_all = trouble == KAFKA_TROUBLE_UNREACHABLE || trouble == KAFKA_TROUBLE_TLS ||
+                       trouble == KAFKA_TROUBLE_CREDENTIALS;
     char *known = reports->troubles[trouble].reason;
     bool known_already =
         in_spell(reports, trouble, now_us) && (one_for_all || text_equal(known, reason));
@@ -285,11 +291,6 @@ static bool note_trouble(struct kafka_reports *reports, enum kafka_trouble troub
 static enum kafka_trouble trouble_of(rd_kafka_resp_err_t code)
 {
     switch (code) {
-    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-    case RD_KAFKA_RESP_ERR__SSL:
-    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-    case RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM:
-        return KAFKA_TROUBLE_CREDENTIALS;
     case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
     case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
     case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
@@ -345,6 +346,13 @@ static bool take_error(struct kafka_reports *reports, rd_kafka_event_t *event,
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     const char *text = rd_kafka_event_error_string(event);
+    char told[KAFKA_REASON_SIZE];
+    enum kafka_security_verdict verdict =
+        kafka_security_judge(&reports->security, code, text, told);
+    if (verdict != KAFKA_SECURITY_WELL) {
+        *trouble = verdict == KAFKA_SECURITY_TLS ? KAFKA_TROUBLE_TLS : KAFKA_TROUBLE_CREDENTIALS;
+        return note_trouble(reports, *trouble, told, reason);
+    }
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN || is_connection_error(code))
         return take_connection_error(reports, code, text, trouble, reason);
     *trouble = rd_kafka_event_error_is_fatal(event) ? KAFKA_TROUBLE_FATAL : trouble_of(code);
@@ -384,8 +392,9 @@ static bool take_log(struct kafka_reports *reports, rd_kafka_event_t *event,
     if (text_equal(facility, "TXNERR") && strstr(text, "Current transaction failed"))
         level = LOG_LEVEL_DEBUG;
 
-    /* These two come again and again while the library tries on. */
-    bool connection = text_equal(facility, "FAIL") || text_equal(facility, "GETPID");
+    /* These come again and again while the library tries on. */
+    bool connection = kafka_security_take_log(&reports->security, facility, text) ||
+                      text_equal(facility, "FAIL") || text_equal(facility, "GETPID");
     if (connection && level == LOG_LEVEL_ERROR)
         level = LOG_LEVEL_WARN;
     if (connection)

@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "common/kafka_message.h"
+#include "common/kafka_security.h"
 #include "common/log.h"
 
 /* A property that we set before the caller's. */
@@ -96,7 +97,6 @@ void kafka_backlog_drop(struct kafka_backlog *backlog, const char *topic, int32_
  * seen at work, or after KAFKA_TROUBLE_SPELL_MS without a report.
  */
 #define KAFKA_TROUBLE_SPELL_MS 60000
-#define KAFKA_REASON_SIZE 256
 
 struct kafka_reports {
     const char *client; /* "consumer", "producer", "transactor" */
@@ -108,6 +108,7 @@ struct kafka_reports {
     bool all_down;                            /* no broker is connected */
     char connection_error[KAFKA_REASON_SIZE]; /* why one is not; "": none failed */
     struct log_limit connection_lines;
+    struct kafka_security security;
 };
 
 void kafka_reports_init(struct kafka_reports *reports, const char *client);

@@ -36,7 +36,8 @@ struct kafka_offset {
 /* What can be wrong with a client's relation to the cluster. */
 enum kafka_trouble {
     KAFKA_TROUBLE_UNREACHABLE,    /* all brokers are down; librdkafka keeps trying */
-    KAFKA_TROUBLE_CREDENTIALS,    /* SASL or TLS refused; keeps trying */
+    KAFKA_TROUBLE_TLS,            /* encryption with a broker fails; keeps trying */
+    KAFKA_TROUBLE_CREDENTIALS,    /* SASL refused; keeps trying */
     KAFKA_TROUBLE_TOPIC_MISSING,  /* a subscribed topic is not there; keeps looking */
     KAFKA_TROUBLE_NOT_AUTHORIZED, /* topic or group ACL is missing; keeps trying */
     KAFKA_TROUBLE_OFFSET_LOST,    /* the committed offset is out of the log's range */

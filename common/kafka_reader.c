@@ -262,7 +262,8 @@ static void take_report(struct kafka_reader *reader, rd_kafka_event_t *event)
     } else if (reader->state == READER_STARTING && !atomic_load(&reader->positions.cancelled)) {
         kafka_failure_set(&reader->reported, trouble, "%s", reason);
         /* Not worth the whole start_timeout_us. */
-        if (trouble == KAFKA_TROUBLE_CREDENTIALS || trouble == KAFKA_TROUBLE_FATAL)
+        if (trouble == KAFKA_TROUBLE_TLS || trouble == KAFKA_TROUBLE_CREDENTIALS ||
+            trouble == KAFKA_TROUBLE_FATAL)
             atomic_store(&reader->positions.cancelled, true);
     }
 }

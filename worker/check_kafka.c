@@ -71,6 +71,19 @@ static const char *protocol_of(const struct config *config)
     return "plaintext";
 }
 
+static void advise_about_tls(struct check_report *found, const char *reason)
+{
+    /* Sent by the broker: it is our certificate that it does not like, or misses. */
+    if (strstr(reason, "SSL alert number"))
+        check_report_advise(found, "check KAFKA_SECURITY_PROTOCOL, and the certificate that the "
+                                   "broker asks this client for: KAFKA_SSL_CERTIFICATE_LOCATION "
+                                   "and KAFKA_SSL_KEY_LOCATION");
+    else
+        check_report_advise(found, "check KAFKA_SECURITY_PROTOCOL and KAFKA_SSL_CA_LOCATION, and "
+                                   "that the brokers' certificates are good for the names they "
+                                   "are called by");
+}
+
 static void add_connection_fault(struct check_kafka *check, const struct kafka_admin_fault *fault)
 {
     const char *brokers = check->run->config->kafka_bootstrap_servers;
@@ -79,7 +92,7 @@ static void add_connection_fault(struct check_kafka *check, const struct kafka_a
     case KAFKA_ADMIN_TLS_FAILED:
         check_report_add(found, CHECK_FAIL, area, "TLS",
             "a broker was reached, and encryption with it fails: %s", fault->reason);
-        check_report_advise(found, "check KAFKA_SECURITY_PROTOCOL and KAFKA_SSL_CA_LOCATION");
+        advise_about_tls(found, fault->reason);
         return;
     case KAFKA_ADMIN_SASL_FAILED:
         check_report_add(found, CHECK_FAIL, area, "login",
