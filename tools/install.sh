@@ -12,7 +12,7 @@ packages_of() {
     demo) echo python3 python3-confluent-kafka redis-server ;;
     test)
         packages_of demo
-        echo python3-pytest python3-jsonschema python3-redis python3-venv python3-yaml
+        echo openssl python3-pytest python3-jsonschema python3-redis python3-venv python3-yaml
         # The validator of asyncapi.yaml is a Node module; a Node of another source is as good as Debian's.
         { command -v node && command -v npm; } >/dev/null || echo nodejs npm
         ;;

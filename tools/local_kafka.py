@@ -72,23 +72,33 @@ def fetch_jars():
 
 
 class Kafka:
-    """start() … stop() or kill() … start() again on the same port with the same data … remove()."""
+    """start() … stop() or kill() … start() again on the same ports with the same data … remove()."""
 
-    def __init__(self, port=None, properties=None, jvm_flags=JVM_FLAGS):
-        """`properties` are added to server.properties and win over it."""
+    def __init__(self, port=None, properties=None, jvm_flags=JVM_FLAGS, listeners=None, scram_users=None):
+        """`properties` are added to server.properties and win over it.
+
+        listeners: {name: protocol} of listeners beside the plain one; address(name) is where they are.
+        scram_users: {name: password} of those who may log in by SCRAM-SHA-512.
+        """
         if not shutil.which("java"):
             raise KafkaUnavailable("there is no java; it needs version 17 or newer")
         self._java = ["java", *jvm_flags, "-XX:-UsePerfData", "-cp", f"{fetch_jars()}/*"]
         self._properties = properties or {}
+        self._listeners = listeners or {}
+        self._scram_users = scram_users or {}
         self._folder = Path(tempfile.mkdtemp(prefix="terra-connect-kafka-"))
         self._given_port = port
         self._formatted = False
         self._process = None
+        self._ports = {}
         self.port = port
 
     @property
     def bootstrap(self):
         return f"127.0.0.1:{self.port}"
+
+    def address(self, listener):
+        return f"127.0.0.1:{self._ports[listener]}"
 
     @property
     def pid(self):
@@ -117,21 +127,26 @@ class Kafka:
         raise AssertionError("unreachable")
 
     def _configure(self):
-        self.port = self._given_port or free_port()
-        controller_port = free_port()
-        while controller_port == self.port:
-            controller_port = free_port()
+        ports = [self._given_port] if self._given_port else []
+        while len(ports) < 2 + len(self._listeners):
+            ports += {free_port()} - set(ports)
+        self.port, controller_port, *others = ports
+        self._ports = dict(zip(self._listeners, others))
         template = string.Template((FILES / "server.properties").read_text())
-        text = template.substitute(port=self.port, controller_port=controller_port, folder=self._folder)
+        text = template.substitute(port=self.port, controller_port=controller_port, folder=self._folder,
+            listeners="".join(f",{name}://{self.address(name)}" for name in self._listeners),
+            protocols="".join(f",{name}:{protocol}" for name, protocol in self._listeners.items()))
         added = "".join(f"{name}={value}\n" for name, value in self._properties.items())
         (self._folder / "server.properties").write_text(text + added)
         if not self._formatted:
             self._format()
 
     def _format(self):
+        users = [argument for name, password in self._scram_users.items()
+            for argument in ("--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]")]
         done = subprocess.run(
             [*self._java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c",
-             self._folder / "server.properties"],
+             self._folder / "server.properties", *users],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"Kafka's storage could not be formatted:\n{done.stdout}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.certificates import Authority
 from support.fleet import Fleet
 from support.redis_server import RedisServer
 from support.sandbox import Sandbox
@@ -20,15 +21,24 @@ from local_kafka import Kafka, KafkaUnavailable  # the support package has made 
 
 
 @pytest.fixture(scope="session")
-def kafka_server():
+def make_kafka():
+    """make_kafka(…): a real broker that is not started; takes what local_kafka.Kafka takes."""
+
+    def make(**options):
+        try:
+            return Kafka(**options)
+        except KafkaUnavailable as reason:
+            if os.environ.get("REQUIRE_KAFKA", "0") not in ("", "0"):
+                pytest.fail(f"REQUIRE_KAFKA is set: {reason}")
+            pytest.skip(f"no real Kafka: {reason}")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def kafka_server(make_kafka):
     """One real broker for the whole program; a test that breaks it starts it again."""
-    try:
-        server = Kafka()
-    except KafkaUnavailable as reason:
-        if os.environ.get("REQUIRE_KAFKA", "0") not in ("", "0"):
-            pytest.fail(f"REQUIRE_KAFKA is set: {reason}")
-        pytest.skip(f"no real Kafka: {reason}")
-    with server:
+    with make_kafka() as server:
         yield server
 
 
@@ -115,6 +125,24 @@ def read_topic():
 
     yield start
     _end_all(started, TopicReader.close)
+
+
+@pytest.fixture(scope="session")
+def authority():
+    """Vouches for the servers of a test; nobody else knows it."""
+    with tempfile.TemporaryDirectory(prefix="terra-connect-test-") as folder:
+        yield Authority(folder)
+
+
+@pytest.fixture(scope="session")
+def bad_certificates(authority):
+    """{what is wrong: (a certificate that is no good on this machine, what is said of it)}"""
+    with tempfile.TemporaryDirectory(prefix="terra-connect-test-") as folder:
+        yield {
+            "expired": (authority.issue(expired=True), "certificate has expired"),
+            "another host's": (authority.issue("elsewhere.example"), "certificate is not for this host"),
+            "a stranger's": (Authority(folder).issue(), "unable to get local issuer certificate"),
+        }
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ from dataclasses import replace
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from local_kafka import Kafka
-from local_process import free_port
 from support.connect_ledger import BROKER_TIME, Ledger
 from support.fleet import Fleet
+from support.guarded_kafka import login, plain_users
 from support.topics import LOG_LEVEL, TopicReader, TopicWriter, create_topics
 
 RATE = 300
@@ -108,21 +107,10 @@ def test_a_replies_topic_that_is_made_later(make_fleet):
 
 
 @pytest.fixture(scope="module")
-def guarded_kafka(kafka_server):
+def guarded_kafka(make_kafka):
     """A broker that makes topics on demand, with a second door for those who know the word."""
-    plain, guarded, controller = (free_port() for _ in range(3))
-    users = f'user_worker="{WORD}"'
-    with Kafka(plain, {
-        "auto.create.topics.enable": "true",
-        "listeners": f"PLAINTEXT://127.0.0.1:{plain},GUARDED://127.0.0.1:{guarded},"
-            f"CONTROLLER://127.0.0.1:{controller}",
-        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,GUARDED:SASL_PLAINTEXT",
-        "sasl.enabled.mechanisms": "PLAIN",
-        "listener.name.guarded.plain.sasl.jaas.config":
-            f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};",
-    }) as server:
-        server.guarded = f"127.0.0.1:{guarded}"
+    with make_kafka(listeners={"GUARDED": "SASL_PLAINTEXT"},
+            properties={"auto.create.topics.enable": "true", **plain_users("GUARDED", worker=WORD)}) as server:
         yield server
 
 
@@ -148,8 +136,7 @@ def test_a_named_reply_topic_is_not_made(guarded_fleet, guarded_kafka, read_topi
 @pytest.mark.parametrize("word", (WORD, "guess"))
 def test_credentials_for_the_broker(guarded_fleet, guarded_kafka, word):
     fleet = guarded_fleet
-    fleet.settings |= {"KAFKA_BOOTSTRAP_SERVERS": guarded_kafka.guarded, "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
-        "KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": "worker", "KAFKA_SASL_PASSWORD": word}
+    fleet.settings |= login(guarded_kafka, "GUARDED", word, "SASL_PLAINTEXT")
     if word == WORD:
         worker = fleet.start()
         with fleet.load(40, 1000) as load:

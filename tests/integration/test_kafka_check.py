@@ -1,59 +1,36 @@
 """terra-connect check on a real Apache Kafka: topics made, compared and refused; login and permissions."""
 
-import os
-
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource
 
-from local_kafka import Kafka, KafkaUnavailable
-from local_process import free_port
 from support.check import check
+from support.guarded_kafka import login, plain_users
 from support.sandbox import Sandbox
 from support.topics import TopicWriter, connect_topics, create_topics, end_offsets, event_topics
 
 DAY_MS = 24 * 3600 * 1000
 
 
-class GuardedKafka:
+@pytest.fixture(scope="module")
+def guarded(make_kafka):
     """One broker that asks for a login on a second port. Whoever comes without one may do everything; `guest`, whose
     password is `guest-secret`, nothing."""
-
-    def __init__(self):
-        port, self.login_port, controller = free_port(), free_port(), free_port()
-        self.kafka = Kafka(port, {
-            "listeners": f"PLAINTEXT://127.0.0.1:{port},LOGIN://127.0.0.1:{self.login_port},"
-                f"CONTROLLER://127.0.0.1:{controller}",
-            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,LOGIN:SASL_PLAINTEXT",
-            "inter.broker.listener.name": "PLAINTEXT",
-            "sasl.enabled.mechanisms": "PLAIN",
-            "listener.name.login.plain.sasl.jaas.config":
-                "org.apache.kafka.common.security.plain.PlainLoginModule required user_guest=\"guest-secret\";",
-            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-            "super.users": "User:ANONYMOUS",
-        })
-
-    def login(self, password):
-        return {"KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{self.login_port}", "KAFKA_SECURITY_PROTOCOL": "sasl_plaintext",
-            "KAFKA_SASL_MECHANISM": "PLAIN", "KAFKA_SASL_USERNAME": "guest", "KAFKA_SASL_PASSWORD": password}
+    with make_kafka(listeners={"LOGIN": "SASL_PLAINTEXT"}, properties={
+        **plain_users("LOGIN", guest="guest-secret"),
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }) as server:
+        yield server
 
 
-@pytest.fixture(scope="module")
-def guarded():
-    try:
-        guarded = GuardedKafka()
-    except KafkaUnavailable as reason:
-        if os.environ.get("REQUIRE_KAFKA", "0") not in ("", "0"):
-            pytest.fail(f"REQUIRE_KAFKA is set: {reason}")
-        pytest.skip(f"no real Kafka: {reason}")
-    with guarded.kafka:
-        yield guarded
+def as_guest(guarded, password="guest-secret"):
+    return login(guarded, "LOGIN", password, "sasl_plaintext", user="guest")
 
 
 @pytest.fixture
 def settings(guarded):
     """Topics of names of their own, none of which exists; no Redis."""
-    return {"KAFKA_BOOTSTRAP_SERVERS": guarded.kafka.bootstrap, **connect_topics().settings, **event_topics().settings}
+    return {"KAFKA_BOOTSTRAP_SERVERS": guarded.bootstrap, **connect_topics().settings, **event_topics().settings}
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +41,8 @@ def sandbox_terra():
 
 
 def create(guarded, names, **options):
-    create_topics(guarded.kafka.bootstrap, names, **options)
-    end_offsets(guarded.kafka.bootstrap, names[-1])  # a new topic may not be seen at once
+    create_topics(guarded.bootstrap, names, **options)
+    end_offsets(guarded.bootstrap, names[-1])  # a new topic may not be seen at once
 
 
 def event_check(settings, *arguments):
@@ -75,7 +52,7 @@ def event_check(settings, *arguments):
 
 def settings_of(guarded, topic):
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    admin = AdminClient({"bootstrap.servers": guarded.kafka.bootstrap, "log_level": 2})
+    admin = AdminClient({"bootstrap.servers": guarded.bootstrap, "log_level": 2})
     return {name: entry.value for name, entry in admin.describe_configs([resource])[resource].result(15).items()}
 
 
@@ -106,7 +83,7 @@ def test_a_connections_topic_that_is_not_compacted_is_refused(guarded, settings)
     assert found.returncode == 1
     (fault,) = found.failures
     assert fault["subject"] == f"topic {settings['CONNECTIONS_TOPIC']}" and "not compacted" in fault["message"]
-    assert fault["advice"] == (f"kafka-configs --bootstrap-server {guarded.kafka.bootstrap} --alter "
+    assert fault["advice"] == (f"kafka-configs --bootstrap-server {guarded.bootstrap} --alter "
         f"--topic {settings['CONNECTIONS_TOPIC']} --add-config cleanup.policy=compact")
 
 
@@ -130,7 +107,7 @@ def test_settings_that_differ_are_warnings_with_the_value_to_set(guarded, settin
 
 
 def test_a_wrong_password_is_told_from_a_broker_that_is_away(guarded, settings):
-    found = event_check({**settings, **guarded.login("wrong-secret")})
+    found = event_check({**settings, **as_guest(guarded, "wrong-secret")})
     assert found.returncode == 1
     (fault,) = found.failures
     assert fault["subject"] == "login" and "KAFKA_SASL_PASSWORD" in fault["advice"]
@@ -146,12 +123,12 @@ def test_tls_with_a_broker_that_has_none(settings):
 
 def test_what_is_denied_is_told_with_the_commands_that_permit_it(guarded, settings):
     create(guarded, [settings["CONNECTIONS_TOPIC"]], config={"cleanup.policy": "compact"})
-    found = event_check({**settings, **guarded.login("guest-secret")})
+    found = event_check({**settings, **as_guest(guarded)})
     assert found.returncode == 1
     denied = {item["subject"] for item in found.failures}
     group = settings["KAFKA_GROUP_ID"] + "-connections"
     assert {f"topic {settings['CONNECTIONS_TOPIC']}", f"group {group}"} <= denied
-    begin = f"kafka-acls --bootstrap-server 127.0.0.1:{guarded.login_port} --add --allow-principal User:guest"
+    begin = f"kafka-acls --bootstrap-server {guarded.address('LOGIN')} --add --allow-principal User:guest"
     assert f"{begin} --operation Read --group {group}" in found.acls
     assert f"{begin} --operation Write --operation DescribeConfigs --topic {settings['CONNECTIONS_TOPIC']}" in found.acls
     assert "guest-secret" not in found.output
@@ -161,14 +138,14 @@ def test_transactional_ids_are_tried_where_events_are_written_exactly_once(guard
     exactly_once = {**settings, "EVENTS_DELIVERY": "exactly_once"}
     may = check(exactly_once, "--flow", "events", "--create-topics")
     assert may.find("ok", f"transactional ids that begin with {settings['KAFKA_GROUP_ID']}-events-")
-    may_not = check({**exactly_once, **guarded.login("guest-secret")}, "--flow", "events")
+    may_not = check({**exactly_once, **as_guest(guarded)}, "--flow", "events")
     assert "transactions" in {item["subject"] for item in may_not.failures}
     assert any("--transactional-id" in command for command in may_not.acls)
 
 
 def test_a_raw_topic_full_of_data_asks_for_a_filter(guarded, settings):
     check(settings, "--flow", "events", "--create-topics")
-    writer = TopicWriter(guarded.kafka.bootstrap)
+    writer = TopicWriter(guarded.bootstrap)
     for _ in range(30):
         writer.post(settings["RAW_EVENTS_TOPIC"], {"type": "daily", "user": {"user_id": "u"}, "data": []})
     writer.post(settings["RAW_EVENTS_TOPIC"], {"type": "auth", "status": "success", "user": {"user_id": "u"}})
