@@ -10,9 +10,10 @@ class TcpProxy:
     """To 127.0.0.1:`target`. What is set counts for bytes and connections from then on; stop() ends it.
 
     delay: seconds that every answer takes longer. silent: bytes of both sides are swallowed, connections stay open.
+    tls: an ssl.SSLContext by which the proxy is spoken to; what it speaks to hears plain bytes.
     """
 
-    def __init__(self, target):
+    def __init__(self, target, tls=None):
         self.target = target
         self.delay = 0
         self.silent = False
@@ -20,7 +21,7 @@ class TcpProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
-        self._server = self._call(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self._server = self._call(asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=tls))
         self.port = self._server.sockets[0].getsockname()[1]
 
     def _call(self, coroutine):
