@@ -3,6 +3,7 @@
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -17,20 +18,24 @@ START_TRIES = 5
 class RedisServer:
     """start() … stop() or kill() … start() again at the same address … remove().
 
-    Its data is gone after kill(), and after stop() too unless persistent=True.
+    Its data is gone after kill(), and after stop() too unless persistent=True. With `tls`, a certificate of
+    certificates.py, it speaks nothing else.
     """
 
-    def __init__(self, unix_socket=False, persistent=False, arguments=()):
+    def __init__(self, unix_socket=False, persistent=False, arguments=(), tls=None):
         self._folder = Path(tempfile.mkdtemp(prefix="terra-connect-redis-"))
         self._unix_socket = self._folder / "redis.sock" if unix_socket else None
         self._persistent = persistent
         self._arguments = arguments
+        self._tls = tls
         self._process = None
         self.port = None
 
     @property
     def url(self):
-        return f"unix://{self._unix_socket}" if self._unix_socket else f"redis://127.0.0.1:{self.port}"
+        if self._unix_socket:
+            return f"unix://{self._unix_socket}"
+        return f"rediss://localhost:{self.port}" if self._tls else f"redis://127.0.0.1:{self.port}"
 
     @property
     def pid(self):
@@ -54,8 +59,13 @@ class RedisServer:
         return self._folder / "redis.log"
 
     def _launch(self):
-        address = ["--port", "0", "--unixsocket", self._unix_socket] if self._unix_socket else \
-            ["--port", self.port, "--bind", "127.0.0.1"]
+        if self._unix_socket:
+            address = ["--port", "0", "--unixsocket", self._unix_socket]
+        elif self._tls:
+            address = ["--port", "0", "--tls-port", self.port, "--bind", "127.0.0.1", "--tls-auth-clients", "no",
+                "--tls-cert-file", self._tls.chain, "--tls-key-file", self._tls.key]
+        else:
+            address = ["--port", self.port, "--bind", "127.0.0.1"]
         with open(self._log_path, "w") as log:
             self._process = spawn(
                 ["redis-server", *address, "--dir", self._folder, "--save", "3600 1" if self._persistent else "",
@@ -72,10 +82,11 @@ class RedisServer:
     def _answers(self):
         family = socket.AF_UNIX if self._unix_socket else socket.AF_INET
         address = str(self._unix_socket) if self._unix_socket else ("127.0.0.1", self.port)
-        with socket.socket(family) as probe:
-            probe.settimeout(1)
+        with socket.socket(family) as plain:
+            plain.settimeout(1)
             try:
-                probe.connect(address)
+                plain.connect(address)
+                probe = _without_doubts().wrap_socket(plain) if self._tls else plain
                 probe.sendall(b"PING\r\n")
                 # A reply of any other kind (a password wanted, still loading) is another server's or comes too early.
                 return probe.recv(64).startswith(b"+PONG")
@@ -86,7 +97,8 @@ class RedisServer:
         """A redis.Redis for looking inside."""
         import redis  # only the suites need this package
 
-        return redis.Redis.from_url(self.url, decode_responses=True)
+        doubts = {"ssl_cert_reqs": "none", "ssl_check_hostname": False} if self._tls else {}
+        return redis.Redis.from_url(self.url, decode_responses=True, **doubts)
 
     def stop(self):
         end(self._process)
@@ -117,3 +129,11 @@ class RedisServer:
 
     def __exit__(self, *_):
         self.remove()
+
+
+def _without_doubts():
+    """For us, who started it; which certificate it shows is the test's matter."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
