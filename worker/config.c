@@ -43,7 +43,9 @@ static const char *const log_formats[] = {"auto", "logfmt", "json", NULL};
 static const struct setting settings[] = {
     {"KAFKA_BOOTSTRAP_SERVERS", SETTING_TEXT, FIELD(kafka_bootstrap_servers), "", 0, 0, NULL,
         "Brokers to begin with, host:port, comma-separated. Required. Any other librdkafka "
-        "property is set the same way: KAFKA_SASL_USERNAME is sasl.username"},
+        "property is set the same way: KAFKA_SASL_USERNAME is sasl.username; a secret one also "
+        "from "
+        "a file, KAFKA_SASL_PASSWORD_FILE"},
     {"KAFKA_GROUP_ID", SETTING_TEXT, FIELD(kafka_group_id), "terra-connect", 1, 200, NULL,
         "Consumer group: workers of one group share the requests; the other flows append -events "
         "and -connections"},
@@ -268,6 +270,39 @@ static bool is_service_link(const char *name, const char *value)
                (strstr(value, "://") || isdigit((unsigned char)value[0])));
 }
 
+static bool is_secret_property(const char *name)
+{
+    return strstr(name, "password") || strstr(name, "secret") || strstr(name, "key.pem") ||
+           strstr(name, "jaas") || strstr(name, "token") || strstr(name, "oauthbearer.config");
+}
+
+/* The value of a property, or what its file holds: sasl.password.file is cut to sasl.password. NULL:
+ * there is none, or an error that was told. */
+static char *find_property_value(
+    char *property, const char *name, const char *value, struct buf *errors)
+{
+    static const char suffix[] = ".file";
+    char *end = strstr(property, suffix), reason[160];
+    if (!end || end[strlen(suffix)] != '\0' || !is_secret_property(property))
+        return memory_copy_text(value);
+    *end = '\0';
+    if (text_empty(value))
+        return NULL;
+    char *content = config_value_read_file(value, reason, sizeof reason);
+    if (!content)
+        buf_printf(errors, "%s: cannot read %s: %s\n", name, value, reason);
+    return content;
+}
+
+static bool has_property(const struct config *config, const char *property)
+{
+    for (size_t i = 0; i < config->kafka_property_count; i++) {
+        if (text_equal(config->kafka_properties[i].name, property))
+            return true;
+    }
+    return false;
+}
+
 static void load_kafka_property(
     struct config *config, const char *name, const char *value, struct buf *errors)
 {
@@ -288,8 +323,13 @@ static void load_kafka_property(
             errors, "%s: more than %d Kafka properties\n", name, CONFIG_KAFKA_PROPERTIES_MAX);
         return;
     }
-    config->kafka_properties[config->kafka_property_count++] = (struct kafka_property){
-        .name = memory_copy_text(property), .value = memory_copy_text(value)};
+    char *found = find_property_value(property, name, value, errors);
+    if (found && has_property(config, property))
+        buf_printf(
+            errors, "%s: %s is set twice, also from a file: set one of them\n", name, property);
+    if (found)
+        config->kafka_properties[config->kafka_property_count++] =
+            (struct kafka_property){.name = memory_copy_text(property), .value = found};
 }
 
 static const char *nearest_setting(const char *name)
@@ -444,12 +484,6 @@ static const char *shown_value(
 {
     config_value_print(setting, field_of(config, setting), text, size);
     return setting->type == SETTING_SECRET && text[0] ? "********" : text;
-}
-
-static bool is_secret_property(const char *name)
-{
-    return strstr(name, "password") || strstr(name, "secret") || strstr(name, "key.pem") ||
-           strstr(name, "jaas") || strstr(name, "token") || strstr(name, "oauthbearer.config");
 }
 
 void config_print(const struct config *config, struct buf *text)

@@ -60,12 +60,13 @@ def check_kafka(settings, *arguments):
 
 
 @pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
-def test_every_flow(secured, settings, authority, connect, start_sandbox, start_worker, read_topic, delivery):
+def test_every_flow(secured, settings, connect, start_sandbox, start_worker, read_topic, tmp_path, delivery):
     events = event_topics()
     events.create(secured.bootstrap, 1)
     terra = start_sandbox("--brokers", secured.bootstrap, "--raw-events-topic", events.raw)
     settings |= {**connect.settings, **events.settings, **terra.terra_settings, **terra.payload_settings,
-        "TERRA_RATE_LIMIT": 0, "EVENTS_DELIVERY": delivery}
+        "TERRA_RATE_LIMIT": 0, "EVENTS_DELIVERY": delivery, "KAFKA_SASL_PASSWORD_FILE": tmp_path / "password"}
+    (tmp_path / "password").write_text(settings.pop("KAFKA_SASL_PASSWORD") + "\n")
     worker = start_worker(settings, flow="all")
     worker.secrets.add(PASSWORD)
     assert check_kafka(settings).returncode == 0

@@ -226,6 +226,34 @@ static void test_secret_from_file(void **state)
     config_release(&config);
 }
 
+static void test_kafka_secret_from_file(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/test_config_XXXXXX", variable[80];
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    assert_int_equal(write(file, "from-the-file\n", 14), 14);
+    close(file);
+    snprintf(variable, sizeof variable, "KAFKA_SASL_PASSWORD_FILE=%s", path);
+
+    struct config config;
+    const char *variables[] = {MINIMUM, "KAFKA_SSL_KEY_PASSWORD_FILE=", variable, NULL, NULL};
+    assert_int_equal(load(&config, variables, CONFIG_NEED_TERRA), RESULT_OK);
+    assert_int_equal(config.kafka_property_count, 1);
+    assert_string_equal(config.kafka_properties[0].name, "sasl.password");
+    assert_string_equal(config.kafka_properties[0].value, "from-the-file");
+    config_release(&config);
+
+    variables[5] = "KAFKA_SASL_PASSWORD=hidden";
+    assert_int_equal(load(&config, variables, CONFIG_NEED_TERRA), RESULT_REJECT);
+    assert_non_null(strstr(buf_text(&errors), "sasl.password is set twice"));
+    config_release(&config);
+    unlink(path);
+    assert_int_equal(load(&config, variables, CONFIG_NEED_TERRA), RESULT_REJECT);
+    assert_non_null(strstr(buf_text(&errors), "KAFKA_SASL_PASSWORD_FILE: cannot read"));
+    config_release(&config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_kafka_properties),
         cmocka_unit_test(test_without_terra),
         cmocka_unit_test(test_secret_from_file),
+        cmocka_unit_test(test_kafka_secret_from_file),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
