@@ -4,11 +4,14 @@ TLS to Kafka: test_kafka_tls.py; to Redis: test_redis_tls.py.
 """
 
 import json
+import tempfile
 import urllib.parse
+from pathlib import Path
 
 import pytest
 
 from local_process import eventually
+from support.certificates import Authority
 from support.check import check
 from support.connect import ConnectFlow, new_id
 from support.events import EventFlows
@@ -123,12 +126,14 @@ def test_a_worker_starts_with_a_bad_certificate(tls_flow, bad_certificates):
 
 @pytest.fixture(scope="module")
 def payloads(authority):
-    """The events flow, and `send(reference_id)`: a pointer that leads over TLS."""
-    with EventFlows(flow="events", sandbox=("--raw-events-topic", "not.read"), redis=False, workers=0) as flows:
+    """The events flow, whose payloads are behind TLS. Two authorities are trusted, as by who trusts the system's too."""
+    with tempfile.TemporaryDirectory(prefix="terra-connect-test-") as folder, \
+            EventFlows(flow="events", sandbox=("--raw-events-topic", "not.read"), redis=False, workers=0) as flows:
+        both = Path(folder, "both.pem")
+        both.write_text(Authority(folder).ca_file.read_text() + authority.ca_file.read_text())
         good = authority.issue()
         with TlsProxy(port_of(flows.sandbox), good) as proxy:
-            flows.start_worker(EVENT_PAYLOAD_HOSTS_ALLOWED=f"localhost:{proxy.port}",
-                EVENT_PAYLOAD_CA_FILE=authority.ca_file)
+            flows.start_worker(EVENT_PAYLOAD_HOSTS_ALLOWED=f"localhost:{proxy.port}", EVENT_PAYLOAD_CA_FILE=both)
             flows.proxy, flows.good = proxy, good
             yield flows
 
