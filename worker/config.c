@@ -43,9 +43,8 @@ static const char *const log_formats[] = {"auto", "logfmt", "json", NULL};
 static const struct setting settings[] = {
     {"KAFKA_BOOTSTRAP_SERVERS", SETTING_TEXT, FIELD(kafka_bootstrap_servers), "", 0, 0, NULL,
         "Brokers to begin with, host:port, comma-separated. Required. Any other librdkafka "
-        "property is set the same way: KAFKA_SASL_USERNAME is sasl.username; a secret one also "
-        "from "
-        "a file, KAFKA_SASL_PASSWORD_FILE"},
+        "property is set the same way: KAFKA_SASL_USERNAME is sasl.username; a secret one "
+        "also from a file, KAFKA_SASL_PASSWORD_FILE"},
     {"KAFKA_GROUP_ID", SETTING_TEXT, FIELD(kafka_group_id), "terra-connect", 1, 200, NULL,
         "Consumer group: workers of one group share the requests; the other flows append -events "
         "and -connections"},
