@@ -1,10 +1,9 @@
-"""What is deployed says what the program says: manual, completion, installed files, manifests, alerts, dashboards."""
+"""What is deployed says what the program says: manual, completion, installed files, manifests."""
 
 import json
 import re
 import shutil
 import subprocess
-import urllib.request
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,7 @@ from support.program import binary, run_program
 ROOT = Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
 KUBERNETES = DOCKER / "kubernetes"
-METRIC = re.compile(r"\bterra_connect_[a-z_]+")
-HISTOGRAM_SUFFIX = re.compile(r"_(bucket|sum|count)$")
 SECOND = {"s": 1, "m": 60, "h": 3600}
-METRICS_PAGE = ROOT / "docs" / "metrics.md"
 YAML_FILES = sorted(path for path in DOCKER.rglob("*.yaml"))
 
 
@@ -57,26 +53,8 @@ def manual(tmp_path_factory):
     shutil.rmtree(folder)
 
 
-@pytest.fixture
-def exposed(sandbox, redis, start_worker):
-    """{name: help} of all metrics that workers tell Prometheus, with all flows and either kind of delivery."""
-    metrics = {}
-    for delivery in ("at_least_once", "exactly_once"):
-        worker = start_worker(sandbox.settings, {"REDIS_URL": redis.url, "EVENTS_DELIVERY": delivery}, flow="all")
-        metrics.update(re.findall(r"^# HELP (\S+) (.*)$", ask(address(worker), "/metrics"), re.MULTILINE))
-        worker.stop()
-    return metrics
-
-
 def address(worker):
     return worker.wait_for_log("metrics and health are served")["address"]
-
-
-def ask(listen, path):
-    # Loopback, whatever proxy the developer's shell names.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://{listen}{path}", timeout=10) as page:
-        return page.read().decode()
 
 
 # ---- the program about itself ----
@@ -275,97 +253,3 @@ def test_kustomizations_build():
         assert all("replicas" not in deployed[target]["spec"] for target in targets)
     assert kinds["base"].count("Deployment") == 1
     assert kinds["autoscaled"].count("ScaledObject") == 2
-
-
-# ---- alerts and dashboards ----
-
-
-def alert_rules():
-    groups = read_yaml(DOCKER / "prometheus" / "alerts.yaml")["groups"]
-    return [rule for group in groups for rule in group["rules"]]
-
-
-def dashboards():
-    return {path.name: json.loads(path.read_text()) for path in (DOCKER / "grafana" / "dashboards").glob("*.json")}
-
-
-def queries():
-    """(where, PromQL) of everything that asks Prometheus."""
-    for rule in alert_rules():
-        yield rule["alert"], rule["expr"]
-    for name, dashboard in dashboards().items():
-        for panel in dashboard["panels"]:
-            yield from ((f"{name}: {panel['title']}", target["expr"]) for target in panel.get("targets", ()))
-        for variable in dashboard["templating"]["list"]:
-            if variable["type"] == "query":
-                yield f"{name}: {variable['name']}", variable["query"]["query"]
-    for path in (KUBERNETES / "autoscaled").glob("*.yaml"):
-        for trigger in read_yaml(path).get("spec", {}).get("triggers", ()):
-            if trigger["type"] == "prometheus":
-                yield f"{path.name}: {trigger['name']}", trigger["metadata"]["query"]
-
-
-def metrics_of(query):
-    return {HISTOGRAM_SUFFIX.sub("", name) for name in METRIC.findall(query)}
-
-
-def metrics_table(exposed):
-    """As docs/metrics.md has it: name, meaning, and the alerts that look at it."""
-    lines = ["| Metric | Meaning | Alerts |", "|---|---|---|"]
-    for name in sorted(exposed):
-        alerts = [f"`{rule['alert']}`" for rule in alert_rules() if name in metrics_of(rule["expr"])]
-        lines.append(f"| `{name}` | {exposed[name]} | {', '.join(alerts)} |")
-    return "\n".join(lines) + "\n"
-
-
-def test_metrics_are_known_and_explained(exposed):
-    assert "terra_connect_replies_total" in exposed
-    assert not {(where, name) for where, query in queries() for name in metrics_of(query) - set(exposed)}
-    table = re.search(r"<!-- metrics -->\n(.*?)<!-- /metrics -->", METRICS_PAGE.read_text(), re.DOTALL).group(1)
-    assert table == metrics_table(exposed), f"put this table into {METRICS_PAGE}:\n{metrics_table(exposed)}"
-
-
-def test_alerts_say_what_to_do():
-    names = [rule["alert"] for rule in alert_rules()]
-    assert len(names) == len(set(names))
-    for rule in alert_rules():
-        assert rule["labels"]["severity"] in ("page", "ticket"), rule["alert"]
-        assert set(rule["annotations"]) == {"summary", "description", "runbook"}, rule["alert"]
-
-
-def test_alerts_fire_when_they_should():
-    if shutil.which("promtool") is None:
-        pytest.skip("no promtool here (Debian: prometheus)")
-    folder = DOCKER / "prometheus"
-    for arguments in (["check", "rules", "alerts.yaml"], ["check", "config", "prometheus.yaml"],
-            ["test", "rules", "alerts_test.yaml"]):
-        done = subprocess.run(["promtool", *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True)
-        assert done.returncode == 0, done.stdout
-
-
-def test_metrics_are_clean(sandbox, start_worker):
-    if shutil.which("promtool") is None:
-        pytest.skip("no promtool here (Debian: prometheus)")
-    text = ask(address(start_worker(sandbox.settings, flow="all")), "/metrics")
-    done = subprocess.run(["promtool", "check", "metrics"], input=text, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True)
-    assert done.returncode == 0, done.stdout
-
-
-def test_dashboards_are_whole():
-    found = dashboards()
-    assert set(found) == {"requests.json", "events.json"}
-    assert len({dashboard["uid"] for dashboard in found.values()}) == len(found)
-    for name, dashboard in found.items():
-        ids = [panel["id"] for panel in dashboard["panels"]]
-        assert len(ids) == len(set(ids)), name
-        cells = set()
-        for panel in dashboard["panels"]:
-            place = panel["gridPos"]
-            taken = {(x, y) for x in range(place["x"], place["x"] + place["w"])
-                for y in range(place["y"], place["y"] + place["h"])}
-            assert place["x"] + place["w"] <= 24 and not taken & cells, f"{name}: {panel['title']} overlaps"
-            cells |= taken
-            for target in panel.get("targets", ()):
-                assert target["datasource"]["uid"] == "${datasource}", f"{name}: {panel['title']}"
