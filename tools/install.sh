@@ -16,6 +16,7 @@ packages_of() {
         # The validator of asyncapi.yaml is a Node module; a Node of another source is as good as Debian's.
         { command -v node && command -v npm; } >/dev/null || echo nodejs npm
         ;;
+    prometheus) echo prometheus ;;
     bench) echo liblua5.1-0-dev ;;
     kafka) echo python3 default-jre-headless maven ;;
     fuzz) echo clang ;;
@@ -60,19 +61,22 @@ as_root() {
 }
 
 # Debian starts a server when its package is installed, and at every boot from then on. Nobody who wants to try this
-# project asked for a Redis on port 6379: Debian's hook for that says no while we install, and the service stays
-# disabled. `systemctl enable --now redis-server` brings it back. A hook or a Redis of the machine's own is left alone.
+# project asked for a Redis on port 6379 or a Prometheus on 9090: Debian's hook for that says no while we install, and
+# the service stays disabled. `systemctl enable --now redis-server` brings it back. A hook or a server of the machine's
+# own is left alone.
 # A subshell, so that its trap takes the hook away also on a Ctrl-C.
 apt_install() (
     hook=/usr/sbin/policy-rc.d
-    with_redis=no
-    if [[ " $* " == *" redis-server "* ]]; then with_redis=yes; fi
-    if [ $with_redis = yes ] && [ ! -e "$hook" ]; then
+    servers=()
+    for name in "$@"; do
+        case $name in redis-server | prometheus) servers+=("$name") ;; esac
+    done
+    if [ ${#servers[@]} -gt 0 ] && [ ! -e "$hook" ]; then
         trap 'as_root rm -f "$hook"' EXIT
         printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin "$hook"
     fi
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "$@" || exit 1
-    if [ $with_redis = yes ] && [ -d /run/systemd/system ]; then
-        as_root systemctl disable --quiet redis-server || true
+    if [ ${#servers[@]} -gt 0 ] && [ -d /run/systemd/system ]; then
+        as_root systemctl disable --quiet "${servers[@]}" || true
     fi
 )

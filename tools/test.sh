@@ -31,6 +31,7 @@ while [ $# -gt 0 ]; do
 done
 
 install_packages build test kafka
+install_packages prometheus || echo "Alerts and dashboards are not tried with a real Prometheus." >&2
 tools/build.sh "$preset"
 
 # Before the tests, so that a slow download is no test's time-out.
