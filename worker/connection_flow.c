@@ -21,7 +21,7 @@
 #include "worker/publisher_letter.h"
 
 enum {
-    PAUSE_TICK_MS = 100, /* how often the memory is asked again while it is away */
+    PAUSE_TICK_MS = 500, /* how often the memory is asked again while it is away */
     STATE_JSON_BYTES_MAX = CONNECTION_STATE_JSON_BYTES_MAX,
 };
 
