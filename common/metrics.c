@@ -32,8 +32,8 @@ struct family {
 static struct family *families;
 
 /* 35: what ends at a deadline of 30 s ends a little later; quantiles would call that a minute. */
-const double metrics_seconds_bounds[] = {
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 35, 60};
+const double metrics_seconds_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
+    2.5, 5, 10, 15, 30, 35, 60, 120, 300, 600};
 const size_t metrics_seconds_bound_count =
     sizeof(metrics_seconds_bounds) / sizeof(metrics_seconds_bounds[0]);
 

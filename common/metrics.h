@@ -31,7 +31,7 @@ void metric_set(struct metric *metric, double value);     /* gauge */
 void metric_observe(struct metric *metric, double value); /* histogram */
 double metric_value(const struct metric *metric);         /* counter, gauge; a histogram's count */
 
-/* Upper bounds for durations in seconds, 1 ms to 60 s. */
+/* Upper bounds for durations in seconds, 1 ms to ten minutes: as long as Terra's pointers live. */
 extern const double metrics_seconds_bounds[];
 extern const size_t metrics_seconds_bound_count;
 

@@ -114,7 +114,7 @@ static void test_seconds_bounds(void **state)
 {
     (void)state;
     assert_true(metrics_seconds_bounds[0] == 0.001);
-    assert_true(metrics_seconds_bounds[metrics_seconds_bound_count - 1] == 60);
+    assert_true(metrics_seconds_bounds[metrics_seconds_bound_count - 1] == 600);
     for (size_t i = 1; i < metrics_seconds_bound_count; i++)
         assert_true(metrics_seconds_bounds[i - 1] < metrics_seconds_bounds[i]);
 }
