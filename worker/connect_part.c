@@ -185,10 +185,10 @@ static bool make_publishers(struct connect_part *connect, char error[WORKER_PART
     const char *const replies[] = {config->connect_replies_topic};
     const char *const batches[] = {config->dead_letters_topic, config->connect_outcomes_topic};
     size_t batch_count = text_empty(config->connect_outcomes_topic) ? 1 : 2;
-    return worker_part_make_publisher(
-               &connect->part, NULL, replies, 1, &connect->publisher, error) &&
-           worker_part_make_publisher(
-               &connect->part, gather, batches, batch_count, &connect->batch_publisher, error);
+    return worker_part_make_publisher(&connect->part, "output=\"replies\"", NULL, replies, 1,
+               &connect->publisher, error) &&
+           worker_part_make_publisher(&connect->part, "output=\"outcomes\"", gather, batches,
+               batch_count, &connect->batch_publisher, error);
 }
 
 static void make_terra(struct connect_part *connect)

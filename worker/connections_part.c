@@ -79,7 +79,8 @@ static bool build(struct worker_part *part, char error[WORKER_PART_ERROR_SIZE])
     struct connections_part *connections = (struct connections_part *)part;
     const struct config *config = part->options.config;
     const char *const topics[] = {config->connections_topic, config->dead_letters_topic};
-    if (!worker_part_make_publisher(part, NULL, topics, 2, &connections->publisher, error))
+    if (!worker_part_make_publisher(
+            part, "output=\"connections\"", NULL, topics, 2, &connections->publisher, error))
         return false;
     connections->memory =
         connection_memory_new(part->options.loop, &(struct connection_memory_options){

@@ -32,12 +32,13 @@ struct event_batch {
     struct event_job **jobs; /* as delivered; each has one record */
     struct kafka_transaction_record *records;
     size_t count, capacity; /* of both */
+    int64_t begun_us;       /* monotonic */
 
     unsigned failed; /* in a row */
     uv_timer_t timer;
     struct deferred_queue deferred;
     struct deferred begin;
-    struct metric *committed_total, *aborted_total, *records_in_batch;
+    struct metric *committed_total, *aborted_total, *records_in_batch, *seconds;
 };
 
 static void begin(struct event_batch *batch);
@@ -85,6 +86,9 @@ static void on_ended(struct kafka_transaction *transaction, enum kafka_transacti
     bool committed = outcome == KAFKA_COMMITTED;
     bool goes_on = committed || mend(batch, outcome, transaction->culprit);
     metric_add(committed ? batch->committed_total : batch->aborted_total, 1);
+    if (committed)
+        metric_observe(
+            batch->seconds, (double)(clock_monotonic_us() - batch->begun_us) / CLOCK_US_PER_SECOND);
     batch->running = false;
     intake_commit_end(batch->intake, &batch->commit, committed);
     finish_jobs(batch, outcome);
@@ -148,6 +152,7 @@ static void begin(struct event_batch *batch)
     gather(batch);
     metric_observe(batch->records_in_batch, (double)batch->count);
     batch->running = true;
+    batch->begun_us = clock_monotonic_us();
     batch->transaction = (struct kafka_transaction){
         .records = batch->records,
         .record_count = batch->count,
@@ -210,7 +215,7 @@ void event_batch_cancel_leaving(struct event_batch *batch)
 struct event_batch *event_batch_new(uv_loop_t *loop, const struct event_batch_options *options)
 {
     static const char help[] = "Transactions of events by how they ended.";
-    static const double bounds[] = {0, 1, 10, 100, 1000, 10000};
+    static const double bounds[] = {0, 1, 2, 5, 10, 25, 50, 100, 250, 1000};
     struct event_batch *batch = memory_new(sizeof *batch);
     batch->options = *options;
     uv_timer_init(loop, &batch->timer);
@@ -223,6 +228,9 @@ struct event_batch *event_batch_new(uv_loop_t *loop, const struct event_batch_op
         metrics_counter("terra_connect_transactions_total", "outcome=\"aborted\"", help);
     batch->records_in_batch = metrics_histogram("terra_connect_transaction_records", NULL,
         "Events and dead letters in one transaction.", bounds, sizeof bounds / sizeof bounds[0]);
+    batch->seconds = metrics_histogram("terra_connect_transaction_seconds", NULL,
+        "From the beginning of a transaction to its commit; one that is aborted does not count.",
+        metrics_seconds_bounds, metrics_seconds_bound_count);
     return batch;
 }
 

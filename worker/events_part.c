@@ -123,7 +123,7 @@ static bool make_output(struct events_part *events, char error[WORKER_PART_ERROR
     const char *const topics[] = {config->auth_events_topic, config->dead_letters_topic};
     if (config->events_delivery == EVENTS_AT_LEAST_ONCE)
         return worker_part_make_publisher(
-            &events->part, gather, topics, 2, &events->publisher, error);
+            &events->part, "output=\"events\"", gather, topics, 2, &events->publisher, error);
     struct kafka_property properties[COMMAND_PROPERTIES_MAX];
     name_transactions(events);
     const struct kafka_transactor_options options = {

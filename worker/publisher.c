@@ -27,7 +27,7 @@ struct publisher {
     uv_timer_t resend_timer; /* runs while `waiting` is not empty */
     struct publication *waiting;
     bool closing;
-    struct metric *resent_total;
+    struct metric *seconds, *resent_total;
 };
 
 static void stop_resend_timer_when_idle(struct publisher *publisher)
@@ -86,6 +86,8 @@ static void on_delivered(struct kafka_delivery *delivery, enum kafka_delivery_ou
     publication->attempts++;
     switch (outcome) {
     case KAFKA_DELIVERED:
+        metric_observe(publication->publisher->seconds,
+            (double)(clock_monotonic_us() - publication->handed_over_us) / CLOCK_US_PER_SECOND);
         end(publication, PUBLISHED, "");
         return;
     case KAFKA_TOO_LARGE:
@@ -113,6 +115,7 @@ void publisher_send(struct publisher *publisher, struct publication *publication
 {
     publication->publisher = publisher;
     publication->attempts = 0;
+    publication->handed_over_us = clock_monotonic_us();
     publication->delivery.on_delivered = on_delivered;
     publication->delivery.context = publication;
     kafka_producer_send(publisher->producer, &publication->delivery);
@@ -185,6 +188,17 @@ static void on_producer_closed(void *context)
     uv_close((uv_handle_t *)&publisher->resend_timer, on_timer_closed);
 }
 
+static void register_metrics(struct publisher *publisher)
+{
+    publisher->seconds = metrics_histogram("terra_connect_publish_seconds",
+        publisher->options.metric_labels,
+        "From handing a record to the producer to its acknowledgement, by what is written; dead "
+        "letters count with the others of their flow.",
+        metrics_seconds_bounds, metrics_seconds_bound_count);
+    publisher->resent_total = metrics_counter("terra_connect_publish_retries_total", NULL,
+        "Records that were not persisted and were sent again.");
+}
+
 enum result publisher_new(uv_loop_t *loop, const struct publisher_options *options,
     struct publisher **publisher, char *error, size_t error_size)
 {
@@ -207,8 +221,7 @@ enum result publisher_new(uv_loop_t *loop, const struct publisher_options *optio
     }
     uv_timer_init(loop, &made->resend_timer);
     made->resend_timer.data = made;
-    made->resent_total = metrics_counter("terra_connect_publish_retries_total", NULL,
-        "Records that were not persisted and were sent again.");
+    register_metrics(made);
     *publisher = made;
     return RESULT_OK;
 }

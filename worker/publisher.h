@@ -43,7 +43,8 @@ struct publication {
     struct publisher *publisher;
     struct publication *previous, *next;
     unsigned attempts;
-    int64_t resend_us; /* monotonic */
+    int64_t handed_over_us; /* monotonic, as is the next */
+    int64_t resend_us;
 };
 
 /* Does the cluster have this topic and partition? Never creates one. */
@@ -61,6 +62,7 @@ struct publisher_options {
     size_t property_count;
     const char *const *topics; /* our own */
     size_t topic_count;
+    const char *metric_labels; /* what it writes: output="replies" */
     void (*on_fatal)(void *context, const char *reason);
     void (*on_closed)(void *context); /* may be NULL */
     void *context;
@@ -73,8 +75,8 @@ void publisher_free(struct publisher *publisher); /* after on_closed */
 
 void publisher_send(struct publisher *publisher, struct publication *publication);
 void publisher_check(struct publisher *publisher, struct publisher_question *question);
-/* Trace context passes through: copies traceparent and tracestate of the source record, where it has
- * them and they are not over PUBLISHER_TRACE_BYTES_MAX each. */
+/* Trace context passes through: copies traceparent and tracestate of the source record, where it
+ * has them and they are not over PUBLISHER_TRACE_BYTES_MAX each. */
 #define PUBLISHER_TRACE_BYTES_MAX 1024
 void publisher_pass_trace(const struct kafka_record *source, struct cloud_event_headers *headers);
 /* What the cluster knows of a topic; its promises are those of kafka_producer_find_topic. */

@@ -143,9 +143,9 @@ void worker_part_refresh_metrics(struct worker_part *part)
         part->type->refresh_metrics(part);
 }
 
-bool worker_part_make_publisher(struct worker_part *part, const struct kafka_property *preferred,
-    const char *const *topics, size_t topic_count, struct publisher **publisher,
-    char error[WORKER_PART_ERROR_SIZE])
+bool worker_part_make_publisher(struct worker_part *part, const char *metric_labels,
+    const struct kafka_property *preferred, const char *const *topics, size_t topic_count,
+    struct publisher **publisher, char error[WORKER_PART_ERROR_SIZE])
 {
     struct kafka_property properties[COMMAND_PROPERTIES_MAX];
     const struct publisher_options options = {
@@ -153,6 +153,7 @@ bool worker_part_make_publisher(struct worker_part *part, const struct kafka_pro
         .property_count = command_kafka_properties(part->options.config, preferred, properties),
         .topics = topics,
         .topic_count = topic_count,
+        .metric_labels = metric_labels,
         .on_fatal = worker_part_fatal,
         .context = part,
     };

@@ -98,9 +98,9 @@ bool worker_part_blame(const char *setting, char error[WORKER_PART_ERROR_SIZE]);
 void worker_part_drained(void *context);
 void worker_part_join(void *context);
 void worker_part_fatal(void *context, const char *reason);
-/* `preferred` ends with a NULL name and may be NULL. */
-bool worker_part_make_publisher(struct worker_part *part, const struct kafka_property *preferred,
-    const char *const *topics, size_t topic_count, struct publisher **publisher,
-    char error[WORKER_PART_ERROR_SIZE]);
+/* metric_labels: publisher.h. `preferred` ends with a NULL name and may be NULL. */
+bool worker_part_make_publisher(struct worker_part *part, const char *metric_labels,
+    const struct kafka_property *preferred, const char *const *topics, size_t topic_count,
+    struct publisher **publisher, char error[WORKER_PART_ERROR_SIZE]);
 
 #endif

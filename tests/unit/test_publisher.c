@@ -5,10 +5,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
+#include "common/clock.h"
+#include "common/metrics.h"
 #include "support/kafka_fixture.h"
 #include "worker/publisher_count.h"
 
@@ -58,6 +62,7 @@ static void open_publisher(
         .property_count = 2,
         .topics = topics,
         .topic_count = count,
+        .metric_labels = "output=\"test\"",
         .on_fatal = on_fatal,
         .on_closed = on_closed,
     };
@@ -179,6 +184,63 @@ static void test_a_topic_that_is_not_there(void **state)
     kafka_fixture_create_topic(fixture, "comes-later", 1);
     wait_for(fixture, &own, PUBLISHED);
     close_publisher(fixture);
+}
+
+/* ---- how long it takes ---- */
+
+static int64_t ahead_us; /* of the real clock */
+
+static int64_t clock_ahead_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return ahead_us + now.tv_sec * CLOCK_US_PER_SECOND + now.tv_nsec / 1000;
+}
+
+static double publish_seconds(const char *what)
+{
+    char line[96];
+    struct buf page;
+    buf_init(&page, 64 * 1024);
+    metrics_print(&page);
+    snprintf(line, sizeof line, "\nterra_connect_publish_seconds_%s{output=\"test\"} ", what);
+    const char *found = strstr(buf_text(&page), line);
+    assert_non_null(found);
+    double value = strtod(found + strlen(line), NULL);
+    buf_release(&page);
+    return value;
+}
+
+/* From the first attempt to the acknowledgement; what is not acknowledged does not count. */
+static void test_how_long_it_takes(void **state)
+{
+    struct kafka_fixture *fixture = *state;
+    const char *topics[] = {"timed"};
+    struct sent sent;
+    metrics_reset();
+    clock_set_source(clock_ahead_us, NULL);
+    kafka_fixture_create_topic(fixture, "timed", 1);
+    open_publisher(fixture, fixture->brokers, topics, 1);
+    send_bytes(&sent, "timed", false, 4);
+    wait_for(fixture, &sent, PUBLISHED);
+    assert_true(publish_seconds("count") == 1);
+    double quick = publish_seconds("sum");
+    assert_true(quick > 0);
+
+    rd_kafka_mock_push_request_errors(
+        fixture->cluster, API_PRODUCE, 1, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    send_bytes(&sent, "timed", false, 4);
+    ahead_us = 1000 * CLOCK_US_PER_SECOND;
+    wait_for(fixture, &sent, PUBLISHED);
+    assert_true(sent.publication.attempts > 1);
+    assert_true(publish_seconds("count") == 2);
+    assert_true(publish_seconds("sum") >= quick + 1000);
+
+    send_bytes(&sent, "timed", false, 3000);
+    wait_for(fixture, &sent, PUBLISHED_NOT_TOO_LARGE);
+    assert_true(publish_seconds("count") == 2);
+    close_publisher(fixture);
+    clock_set_source(NULL, NULL);
 }
 
 /* Whatever is out at the end is told so, once: on its way, or waiting to be sent again. */
@@ -373,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_too_large_for_us),
         cmocka_unit_test(test_a_topic_that_is_not_there),
+        cmocka_unit_test(test_how_long_it_takes),
         cmocka_unit_test(test_closing),
         cmocka_unit_test(test_questions),
         cmocka_unit_test(test_questions_in_vain),
