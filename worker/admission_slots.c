@@ -132,8 +132,11 @@ static void go_away(struct admission_slots *slots, const char *reason)
     int64_t now_us = clock_monotonic_us();
     slots->ask_not_before_us =
         now_us + PROBE_US * 3 / 4 + (int64_t)(backoff_random() % (PROBE_US / 2));
-    if (slots->away)
+    if (slots->away) {
+        /* So that it is asked then, also where nobody waits. */
+        slots->options.on_change(slots->options.context, false);
         return;
+    }
     slots->away = true;
     set_local_limit(slots);
     /* The slots that have been granted come first, here and in the other workers: as far ahead as

@@ -638,6 +638,25 @@ static void test_comes_back_slowly(void **state)
     end();
 }
 
+/* Also without a request that would ask. */
+static void test_comes_back_while_nobody_waits(void **state)
+{
+    (void)state;
+    begin("100/s", 4);
+    start_workers(1);
+    kill_redis();
+    ask_many(&workers[0], 1);
+    wait_told(1);
+    while (metric_of("terra_connect_limit_redis_calls_total", ",outcome=\"failed\"") < 2)
+        uv_run(&fixture.loop, UV_RUN_ONCE);
+    assert_true(mode_is("share") == 1);
+    revive_redis();
+    while (mode_is("redis") == 0)
+        uv_run(&fixture.loop, UV_RUN_ONCE);
+    assert_int_equal(redis_fixture_logged("the limit is shared through Redis again"), 1);
+    end();
+}
+
 /* These heal within one question. */
 static void test_forgotten(void **state)
 {
@@ -731,6 +750,7 @@ int main(void)
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_parts_of_an_unknown_number),
         cmocka_unit_test(test_comes_back_slowly),
+        cmocka_unit_test(test_comes_back_while_nobody_waits),
         cmocka_unit_test(test_forgotten),
         cmocka_unit_test(test_what_is_done_without_redis),
         cmocka_unit_test(test_without_any_redis),
