@@ -22,12 +22,13 @@ from support.sandbox import Sandbox  # noqa: E402
 from support.topics import create_topics  # noqa: E402
 from support.worker import Worker  # noqa: E402
 
-# name: the program it needs, and the commands that run it
+# name: the program without which its language is not there, and the commands that run it. Maven comes with the broker,
+# for which a Java without a compiler is enough.
 EXAMPLES = {
     "python": ("/usr/bin/python3", ["/usr/bin/python3 request_link.py {id}"]),
     "node": ("npm", ["npm install --no-fund --no-audit --silent", "node request_link.js {id}"]),
-    "java": ("mvn", ["mvn -q compile exec:java -Dexec.args={id}"]),
-    "spring": ("mvn", ["mvn -q spring-boot:run -Dspring-boot.run.arguments={id}"]),
+    "java": ("javac", ["mvn -q compile exec:java -Dexec.args={id}"]),
+    "spring": ("javac", ["mvn -q spring-boot:run -Dspring-boot.run.arguments={id}"]),
     "go": ("go", ["go mod tidy", "go run . {id}"]),
 }
 TOPICS = ("terra.connect.requests", "terra.connect.replies", "terra.connect.outcomes", "terra.dead-letters")
