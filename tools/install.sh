@@ -9,7 +9,8 @@ packages_of() {
         echo build-essential pkg-config cmake ninja-build librdkafka-dev libcurl4-openssl-dev libhiredis-dev \
             libssl-dev libcjson-dev libuv1-dev libmicrohttpd-dev zlib1g-dev uthash-dev libcmocka-dev python3
         ;;
-    demo) echo python3 python3-confluent-kafka redis-server ;;
+    # curl: what the demo says to try next.
+    demo) echo python3 python3-confluent-kafka redis-server curl ;;
     test)
         packages_of demo
         echo openssl python3-pytest python3-jsonschema python3-redis python3-venv python3-yaml
