@@ -27,4 +27,5 @@ install(DIRECTORY schemas DESTINATION ${CMAKE_INSTALL_DATADIR}/terra-connect)
 install(DIRECTORY docker/prometheus docker/grafana DESTINATION ${CMAKE_INSTALL_DATADIR}/terra-connect)
 install(FILES README.md CHANGELOG.md SECURITY.md LICENSE systemd/terra-connect.env
     DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(DIRECTORY docs/ DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")
+# As in the tree, so that the documents find each other.
+install(DIRECTORY docs DESTINATION ${CMAKE_INSTALL_DOCDIR} FILES_MATCHING PATTERN "*.md")

@@ -139,7 +139,7 @@ def test_install_layout(tmp_path):
             "share/terra-connect/schemas/asyncapi.yaml", "share/terra-connect/prometheus/alerts.yaml",
             "share/terra-connect/grafana/dashboards/requests.json", "share/doc/terra-connect/README.md",
             "share/doc/terra-connect/LICENSE", "share/doc/terra-connect/SECURITY.md",
-            "share/doc/terra-connect/terra-connect.env"):
+            "share/doc/terra-connect/terra-connect.env", "share/doc/terra-connect/docs/operations.md"):
         assert (tmp_path / path).is_file(), path
     assert (tmp_path / "bin/terra-connect").stat().st_mode & 0o111
     unit = (tmp_path / "lib/systemd/system/terra-connect.service").read_text()
