@@ -112,7 +112,7 @@ SANDBOX_EVENT_TOPICS = EventTopics("terra.events.raw", "terra.auth.events", "ter
 def event_topics():
     """New names; EventTopics.create() makes them."""
     prefix = f"t{uuid.uuid4().hex[:10]}"
-    return EventTopics(f"{prefix}.raw", f"{prefix}.auth-events", f"{prefix}.connections", f"{prefix}.dead-letters",
+    return EventTopics(f"{prefix}.raw", f"{prefix}.auth.events", f"{prefix}.connections", f"{prefix}.dead-letters",
         f"{prefix}-group")
 
 
