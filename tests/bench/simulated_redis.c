@@ -184,6 +184,20 @@ static int get_range(lua_State *state, struct key *key)
     return 1;
 }
 
+/* Above a score that is not counted itself, to +inf. */
+static int count_above(lua_State *state, const struct key *key)
+{
+    const char *least = lua_tostring(state, 3);
+    assert(least[0] == '(' && strcmp(lua_tostring(state, 4), "+inf") == 0);
+    double score = strtod(least + 1, NULL);
+    unsigned count = HASH_COUNT(key->items);
+    if (key->least_score <= score)
+        for (const struct item *item = key->items; item; item = item->hh.next)
+            count -= item->score <= score;
+    lua_pushnumber(state, count);
+    return 1;
+}
+
 static int on_call(lua_State *state)
 {
     const char *name = lua_tostring(state, 1);
@@ -204,10 +218,8 @@ static int on_call(lua_State *state)
         return get_score(state, key);
     if (strcmp(name, "ZRANGEBYSCORE") == 0)
         return get_range(state, key);
-    if (strcmp(name, "ZCARD") == 0) {
-        lua_pushnumber(state, HASH_COUNT(key->items));
-        return 1;
-    }
+    if (strcmp(name, "ZCOUNT") == 0)
+        return count_above(state, key);
     return luaL_error(state, "there is no %s in this Redis", name);
 }
 
