@@ -1,0 +1,283 @@
+/*
+ * When a worker's slots begin and when it asks for more, by a clock of the test's own. Redis is a
+ * few lines here, in place of the client (which is therefore not linked): it answers what the test
+ * says, when the test says so. What the real one does is tested in test_admission_shared.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "common/clock.h"
+#include "common/redis_client.h"
+#include "worker/admission_lease.h"
+#include "worker/admission_slots.h"
+
+#define MS CLOCK_US_PER_MS
+#define SECOND CLOCK_US_PER_SECOND
+#define START (1000 * SECOND)
+#define INTERVAL INT64_C(10150) /* of 100/s, see gcra_interval_us */
+
+enum { WORKERS_MAX = 4, LEASE = 8, TURNS_MAX = 512 };
+
+struct redis_client {
+    struct redis_command *question; /* NULL: none is out */
+};
+
+struct worker {
+    struct admission_slots *slots;
+    struct redis_client redis;
+};
+
+static struct environment environment;
+static char environment_name[] = "acme", dev_id[] = "acme-prod";
+static struct worker workers[WORKERS_MAX];
+static int64_t now_us;
+static int64_t turns[TURNS_MAX];
+static unsigned turn_count;
+
+static int64_t test_clock(void)
+{
+    return now_us;
+}
+
+/* ---- in place of the clients ---- */
+
+void redis_client_run_script(struct redis_client *client, struct redis_command *command,
+    int64_t timeout_us, const struct redis_script *script, size_t keys, size_t count,
+    const char *const *arguments, const size_t *sizes)
+{
+    (void)timeout_us, (void)script, (void)keys, (void)count, (void)arguments, (void)sizes;
+    assert_null(client->question);
+    client->question = command;
+}
+
+struct redis_answer redis_answer_item(const struct redis_answer *answer, size_t index)
+{
+    const int64_t *items = answer->reply;
+    return (struct redis_answer){
+        .outcome = REDIS_ANSWERED, .kind = REDIS_INTEGER, .integer = items[index], .text = ""};
+}
+
+void redis_subscriber_add(
+    struct redis_subscriber *subscriber, struct redis_subscription *subscription)
+{
+    (void)subscriber, (void)subscription;
+    fail();
+}
+
+/* ---- workers ---- */
+
+static void on_change(void *context, bool worse)
+{
+    (void)context, (void)worse;
+}
+
+static void on_redis(void *context, const char *reason)
+{
+    (void)context, (void)reason;
+}
+
+/* 100/s; each worker has one of so many partitions. */
+static void begin(unsigned count, int64_t burst, unsigned partitions)
+{
+    environment = (struct environment){.name = environment_name, .dev_id = dev_id, .burst = burst};
+    assert_true(rate_parse("100/s", &environment.rate));
+    now_us = START;
+    turn_count = 0;
+    clock_set_source(test_clock, test_clock);
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        workers[i] = (struct worker){0};
+        if (i >= count)
+            continue;
+        workers[i].slots = admission_slots_new(&(struct admission_slots_options){
+            .environment = &environment,
+            .redis = &workers[i].redis,
+            .key_prefix = "test",
+            .share = 100,
+            .without_redis = ADMISSION_SHARE,
+            .cooldown_max_us = SECOND,
+            .on_change = on_change,
+            .on_redis = on_redis,
+        });
+        admission_slots_set_fraction(workers[i].slots, 1, partitions);
+    }
+}
+
+static int64_t ask(struct worker *worker)
+{
+    return admission_slots_ask(worker->slots, now_us, 1000, 256);
+}
+
+static void tell(struct worker *worker, const struct redis_answer *answer)
+{
+    struct redis_command *question = worker->redis.question;
+    assert_non_null(question);
+    worker->redis.question = NULL;
+    question->on_answer(question, answer);
+}
+
+static void tell_gone(struct worker *worker)
+{
+    tell(worker, &(struct redis_answer){.outcome = REDIS_UNAVAILABLE, .text = ""});
+}
+
+static void end(void)
+{
+    for (unsigned i = 0; i < WORKERS_MAX; i++) {
+        if (workers[i].redis.question)
+            tell_gone(&workers[i]); /* as a client that is closed does */
+        admission_slots_free(workers[i].slots);
+    }
+    clock_set_source(NULL, NULL);
+}
+
+/* next_in_us: until when slots have been granted to all, this worker among them. */
+static void grant(struct worker *worker, int64_t slots, int64_t begins_in_us, int64_t next_in_us)
+{
+    const int64_t items[] = {slots, begins_in_us, 0, 7, INTERVAL, environment.burst, 0, 0,
+        WORKERS_MAX, LEASE, next_in_us, 0, 0, 0, 0, 0};
+    tell(worker, &(struct redis_answer){.outcome = REDIS_ANSWERED,
+                     .kind = REDIS_ARRAY,
+                     .integer = sizeof items / sizeof items[0],
+                     .text = "",
+                     .reply = items});
+}
+
+/* Its turns until then, each as soon as it may be. The loop it lives on would come back at the time
+ * given back; that is later, or it would never rest. */
+static void run(struct worker *worker, int64_t until_us)
+{
+    for (;;) {
+        while (admission_slots_take(worker->slots, now_us)) {
+            assert_true(turn_count < TURNS_MAX);
+            turns[turn_count++] = now_us - START;
+        }
+        int64_t wake_us = ask(worker);
+        int64_t next_us = admission_slots_next_us(worker->slots, now_us);
+        if (next_us < wake_us)
+            wake_us = next_us;
+        if (wake_us <= now_us)
+            fail_msg("no rest at %d us", (int)(now_us - START));
+        if (wake_us > until_us)
+            return;
+        now_us = wake_us;
+    }
+}
+
+/* ---- without Redis ---- */
+
+/* The worker's own part of the limit begins when all slots that Redis granted, to whomever, have
+ * begun: they are the whole limit until then. */
+static void test_own_part_begins_after_granted_slots(void **state)
+{
+    (void)state;
+    enum { TURNS = 4 };
+    static const struct {
+        const char *what;
+        int64_t burst;
+        int64_t slots, next_in_us; /* as Redis said at 0 ms */
+        int64_t gone_us;           /* when the next question failed */
+        int64_t turns_us[TURNS];
+    } rows[] = {
+        {"none but this worker's", 1, 2, 2 * INTERVAL, 5 * MS,
+            {0, INTERVAL, 2 * INTERVAL + 5 * MS, 4 * INTERVAL + 5 * MS}},
+        {"the others' reach further", 1, 2, 300 * MS, 5 * MS,
+            {0, INTERVAL, 305 * MS, 305 * MS + 2 * INTERVAL}},
+        {"no burst beside them", 8, 2, 300 * MS, 5 * MS,
+            {0, INTERVAL, 305 * MS, 305 * MS + 2 * INTERVAL}},
+        {"this worker has none left", 1, 1, 40 * MS, 20 * MS,
+            {0, 60 * MS, 60 * MS + 2 * INTERVAL, 60 * MS + 4 * INTERVAL}},
+        {"none at all", 1, 1, -50 * MS, 20 * MS,
+            {0, 20 * MS, 20 * MS + 2 * INTERVAL, 20 * MS + 4 * INTERVAL}},
+    };
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        begin(1, rows[row].burst, 2);
+        ask(&workers[0]);
+        grant(&workers[0], rows[row].slots, 0, rows[row].next_in_us);
+        run(&workers[0], START + rows[row].gone_us);
+        now_us = START + rows[row].gone_us;
+        tell_gone(&workers[0]);
+        run(&workers[0], START + 2 * SECOND);
+        for (int turn = 0; turn < TURNS; turn++)
+            if (turns[turn] != rows[row].turns_us[turn])
+                fail_msg("%s: turn %d at %d us", rows[row].what, turn, (int)turns[turn]);
+        end();
+    }
+}
+
+/* Redis grants slots to one after the other and is gone; each finds out when it asks for more. */
+static void test_granted_slots_and_parts_keep_the_bound(void **state)
+{
+    (void)state;
+    enum { COUNT = WORKERS_MAX, SLOTS = 12 };
+    begin(COUNT, 1, COUNT);
+    for (unsigned i = 0; i < COUNT; i++) {
+        ask(&workers[i]);
+        grant(&workers[i], SLOTS, i * SLOTS * INTERVAL, (i + 1) * SLOTS * INTERVAL);
+    }
+    for (int64_t until_us = START; until_us < START + 3 * SECOND; until_us += MS) {
+        for (unsigned i = 0; i < COUNT; i++) {
+            run(&workers[i], until_us);
+            if (workers[i].redis.question)
+                tell_gone(&workers[i]);
+        }
+        now_us = until_us;
+    }
+    assert_true(turn_count > 200);
+    for (unsigned first = 0, last = 0; last < turn_count; last++) {
+        while (turns[first] <= turns[last] - SECOND)
+            first++;
+        assert_in_range(last - first + 1, 1, 100 + 1 + COUNT);
+    }
+    end();
+}
+
+/* ---- with it ---- */
+
+/* Slots that lie here and may not be used yet are no reason to look again before they may: run()
+ * fails where the loop would not rest. */
+static void test_rests_while_slots_are_held_back(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        bool was_gone;        /* then this worker's part holds back, too: a slot each 40.6 ms */
+        int64_t begins_in_us; /* the first of eight */
+        int64_t apart_us;     /* turns, at least */
+    } rows[] = {
+        {"their time has not come", false, 50 * MS, INTERVAL},
+        {"they may be used at once, but for the part", true, -7 * INTERVAL, 4 * INTERVAL},
+        {"neither their time nor the part's has come", true, 10 * MS, 4 * INTERVAL},
+    };
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        struct worker *worker = &workers[0];
+        begin(1, 8, 4);
+        ask(worker);
+        if (rows[row].was_gone) {
+            tell_gone(worker);
+            run(worker, START + 2 * SECOND); /* asks again before */
+        }
+        turn_count = 0;
+        grant(worker, LEASE, rows[row].begins_in_us, rows[row].begins_in_us + LEASE * INTERVAL);
+        run(worker, now_us + SECOND);
+        assert_true(turn_count >= 2);
+        for (unsigned i = 1; i < turn_count; i++)
+            if (turns[i] - turns[i - 1] < rows[row].apart_us)
+                fail_msg("%s: turn %u is too early", rows[row].what, i);
+        end();
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rests_while_slots_are_held_back),
+        cmocka_unit_test(test_own_part_begins_after_granted_slots),
+        cmocka_unit_test(test_granted_slots_and_parts_keep_the_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
