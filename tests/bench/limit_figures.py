@@ -20,6 +20,12 @@ def jain(counts):
     return sum(counts) ** 2 / (len(counts) * sum(count * count for count in counts))
 
 
+def uses(arrivals, limit, from_us, seconds):
+    """How much of the limit was used in each of so many seconds, one after the other."""
+    counts = Counter((time_us - from_us) // SECOND for time_us, _ in arrivals)
+    return [counts[second] / limit for second in range(seconds)]
+
+
 def percentile(ascending, share):
     return ascending[min(len(ascending) - 1, int(share * len(ascending)))]
 

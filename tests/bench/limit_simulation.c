@@ -3,12 +3,13 @@
  * is the real one (worker/admission.c and all below it), and so is the script (in a real Lua);
  * simulated are the loop, the network, Redis' tables, and Terra.
  *
- *   limit_simulation <workers> <requests> <calls/s> <burst> <seconds> <redis down at> <file>
+ *   limit_simulation <workers> <requests> <calls/s> <burst> <seconds> <redis down at> <redis forgets>
+ *                    <file>
  *
  * Every worker begins with its part of the requests waiting. What goes wrong meanwhile: see the
- * constants. "redis down at" is the second at which Redis goes for a while and forgets everything;
- * 0: never. Writes pairs of 64-bit integers, microseconds and worker, to the file: when calls
- * arrived at Terra, and whose; and one line of JSON to stdout.
+ * constants. "redis down at" is the second at which Redis goes for a while, 0: never; "redis
+ * forgets" is 1 where it is empty then. Writes pairs of 64-bit integers, microseconds and worker, to
+ * the file: when calls arrived at Terra, and whose; and one line of JSON to stdout.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -186,8 +187,10 @@ static void on_kill(void *context)
 
 static void on_redis_gone(void *context)
 {
-    (void)context;
+    const bool *forgets = context;
     simulated_redis_set_down(true);
+    if (*forgets)
+        simulated_redis_forget();
 }
 
 static void on_redis_back(void *context)
@@ -230,18 +233,19 @@ static void make_fleet(long workers, long requests, long calls, long burst)
 
 int main(int argc, char **argv)
 {
-    long workers, requests, calls, burst, seconds, down_at;
-    if (argc != 8 || !read_number(argv[1], 1, 100000, &workers) ||
+    long workers, requests, calls, burst, seconds, down_at, forgets;
+    if (argc != 9 || !read_number(argv[1], 1, 100000, &workers) ||
         !read_number(argv[2], workers, 100000000, &requests) ||
         !read_number(argv[3], 1, 1000000, &calls) || !read_number(argv[4], 1, 100000, &burst) ||
-        !read_number(argv[5], 1, 100000, &seconds) || !read_number(argv[6], 0, 100000, &down_at)) {
+        !read_number(argv[5], 1, 100000, &seconds) || !read_number(argv[6], 0, 100000, &down_at) ||
+        !read_number(argv[7], 0, 1, &forgets)) {
         fprintf(stderr, "usage: limit_simulation <workers> <requests> <calls per second> <burst> "
-                        "<seconds> <redis down at> <file>\n");
+                        "<seconds> <redis down at> <redis forgets> <file>\n");
         return 2;
     }
-    fleet.file = fopen(argv[7], "wb");
+    fleet.file = fopen(argv[8], "wb");
     if (!fleet.file) {
-        perror(argv[7]);
+        perror(argv[8]);
         return 1;
     }
     log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_LOGFMT);
@@ -249,17 +253,18 @@ int main(int argc, char **argv)
     simulated_redis_begin(
         &(struct simulated_redis_options){.script_us = SCRIPT_US, .trip_us = redis_trip_us});
     make_fleet(workers, requests, calls, burst);
+    bool redis_forgets = forgets == 1;
     if (down_at > 0) {
-        simulated_at(START_US + down_at * SECOND_US, NULL, on_redis_gone, NULL);
+        simulated_at(START_US + down_at * SECOND_US, NULL, on_redis_gone, &redis_forgets);
         simulated_at(START_US + down_at * SECOND_US + REDIS_DOWN_US, NULL, on_redis_back, NULL);
     }
     simulated_time_run(START_US + seconds * SECOND_US);
     if (fclose(fleet.file) != 0) {
-        perror(argv[7]);
+        perror(argv[8]);
         return 1;
     }
     printf("{\"calls\": %" PRIu64 ", \"redis_calls\": %" PRIu64 ", \"kills\": %" PRIu64
-           ", \"stills\": %" PRIu64 "}\n",
-        fleet.calls, simulated_redis_calls(), fleet.kills, fleet.stills);
+           ", \"stills\": %" PRIu64 ", \"began_us\": %" PRId64 "}\n",
+        fleet.calls, simulated_redis_calls(), fleet.kills, fleet.stills, START_US);
     return 0;
 }

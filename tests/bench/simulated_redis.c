@@ -56,18 +56,6 @@ static uint64_t calls;
 
 /* ---- data ---- */
 
-static void forget_all(void)
-{
-    for (size_t i = 0; i < key_count; i++) {
-        struct item *item, *following;
-        HASH_ITER (hh, keys[i].items, item, following) {
-            HASH_DEL(keys[i].items, item);
-            free(item);
-        }
-    }
-    key_count = 0;
-}
-
 static struct key *key_of(const char *name)
 {
     for (size_t i = 0; i < key_count; i++)
@@ -371,8 +359,18 @@ void simulated_redis_begin(const struct simulated_redis_options *wanted)
 void simulated_redis_set_down(bool down)
 {
     is_down = down;
-    if (down)
-        forget_all();
+}
+
+void simulated_redis_forget(void)
+{
+    for (size_t i = 0; i < key_count; i++) {
+        struct item *item, *following;
+        HASH_ITER (hh, keys[i].items, item, following) {
+            HASH_DEL(keys[i].items, item);
+            free(item);
+        }
+    }
+    key_count = 0;
 }
 
 uint64_t simulated_redis_calls(void)

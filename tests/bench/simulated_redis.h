@@ -24,8 +24,9 @@ struct simulated_redis_options {
 };
 
 void simulated_redis_begin(const struct simulated_redis_options *options);
-/* Down: every question fails at once. When it comes back it has forgotten everything. */
+/* Down: every question fails at once. */
 void simulated_redis_set_down(bool down);
+void simulated_redis_forget(void);
 uint64_t simulated_redis_calls(void);
 
 #endif
