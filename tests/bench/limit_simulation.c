@@ -3,12 +3,12 @@
  * is the real one (worker/admission.c and all below it), and so is the script (in a real Lua);
  * simulated are the loop, the network, Redis' tables, and Terra.
  *
- *   limit_simulation <workers> <requests> <calls/s> <burst> <seconds> <redis down at> <redis forgets>
- *                    <file>
+ *   limit_simulation <workers> <requests> <calls/s> <burst> <seconds> <redis down at> <for>
+ *                    <redis forgets> <file>
  *
  * Every worker begins with its part of the requests waiting. What goes wrong meanwhile: see the
- * constants. "redis down at" is the second at which Redis goes for a while, 0: never; "redis
- * forgets" is 1 where it is empty then. Writes pairs of 64-bit integers, microseconds and worker, to
+ * constants. "redis down at" is the second at which Redis goes, 0: never, and "for" how many
+ * milliseconds it stays away; "redis forgets" is 1 where it is empty then. Writes pairs of 64-bit integers, microseconds and worker, to
  * the file: when calls arrived at Terra, and whose; and one line of JSON to stdout.
  */
 #include <inttypes.h>
@@ -42,7 +42,6 @@
 /* ... and a worker is killed, with whatever it holds, and another is there a while later. */
 #define KILL_EVERY_US (1800 * SECOND_US)
 #define RESTART_US (5 * SECOND_US)
-#define REDIS_DOWN_US (2 * SECOND_US)
 
 enum { CALLS_IN_FLIGHT_MAX = 256 };
 
@@ -233,19 +232,19 @@ static void make_fleet(long workers, long requests, long calls, long burst)
 
 int main(int argc, char **argv)
 {
-    long workers, requests, calls, burst, seconds, down_at, forgets;
-    if (argc != 9 || !read_number(argv[1], 1, 100000, &workers) ||
+    long workers, requests, calls, burst, seconds, down_at, down_ms, forgets;
+    if (argc != 10 || !read_number(argv[1], 1, 100000, &workers) ||
         !read_number(argv[2], workers, 100000000, &requests) ||
         !read_number(argv[3], 1, 1000000, &calls) || !read_number(argv[4], 1, 100000, &burst) ||
         !read_number(argv[5], 1, 100000, &seconds) || !read_number(argv[6], 0, 100000, &down_at) ||
-        !read_number(argv[7], 0, 1, &forgets)) {
+        !read_number(argv[7], 0, 100000, &down_ms) || !read_number(argv[8], 0, 1, &forgets)) {
         fprintf(stderr, "usage: limit_simulation <workers> <requests> <calls per second> <burst> "
-                        "<seconds> <redis down at> <redis forgets> <file>\n");
+                        "<seconds> <redis down at> <for> <redis forgets> <file>\n");
         return 2;
     }
-    fleet.file = fopen(argv[8], "wb");
+    fleet.file = fopen(argv[9], "wb");
     if (!fleet.file) {
-        perror(argv[8]);
+        perror(argv[9]);
         return 1;
     }
     log_configure(LOG_LEVEL_ERROR, LOG_FORMAT_LOGFMT);
@@ -256,11 +255,12 @@ int main(int argc, char **argv)
     bool redis_forgets = forgets == 1;
     if (down_at > 0) {
         simulated_at(START_US + down_at * SECOND_US, NULL, on_redis_gone, &redis_forgets);
-        simulated_at(START_US + down_at * SECOND_US + REDIS_DOWN_US, NULL, on_redis_back, NULL);
+        simulated_at(
+            START_US + down_at * SECOND_US + down_ms * CLOCK_US_PER_MS, NULL, on_redis_back, NULL);
     }
     simulated_time_run(START_US + seconds * SECOND_US);
     if (fclose(fleet.file) != 0) {
-        perror(argv[8]);
+        perror(argv[9]);
         return 1;
     }
     printf("{\"calls\": %" PRIu64 ", \"redis_calls\": %" PRIu64 ", \"kills\": %" PRIu64
