@@ -25,7 +25,7 @@ int64_t gcra_slot_us(const struct gcra *gcra, int64_t now_us, unsigned ahead)
 
 void gcra_take(struct gcra *gcra, int64_t now_us)
 {
-    if (gcra->tat_us < now_us)
+    if (gcra->tat_us < now_us - GCRA_LATE_US)
         gcra->tat_us = now_us;
     gcra->tat_us += gcra->interval_us;
 }

@@ -23,6 +23,9 @@
 #include "worker/rate.h"
 
 #define GCRA_KEPT_BACK_PERMILLE 15
+/* A call that is late by no more than this, as timers of a millisecond make it, does not move those
+ * behind it: an eighth of 1000/s would lose 7 per cent by that. Paid from what is kept back. */
+#define GCRA_LATE_US 2000
 
 struct gcra {
     int64_t interval_us; /* 0: no limit */

@@ -52,6 +52,9 @@ static void test_calls(void **state)
         {"a rest gives the burst back, not more", 100 * MS, 2,
             {0, 0, 0, 5000 * MS, 5000 * MS, 5000 * MS},
             {0, 0, 100 * MS, 5000 * MS, 5000 * MS, 5100 * MS}},
+        {"a little late does not move those behind, more does", 10 * MS, 1,
+            {0, 11 * MS, 11 * MS, 33 * MS, 33 * MS, 33 * MS},
+            {0, 11 * MS, 20 * MS, 33 * MS, 43 * MS, 53 * MS}},
         {"half a rest gives half of it", 100 * MS, 3, {0, 0, 0, 150 * MS, 150 * MS, 150 * MS},
             {0, 0, 0, 150 * MS, 200 * MS, 300 * MS}},
     };
