@@ -170,6 +170,11 @@ void admission_lease_take(struct admission_lease *lease)
     lease->count--;
 }
 
+int64_t admission_lease_life_us(const struct admission_lease *lease)
+{
+    return lease->interval_us + GRACE_US;
+}
+
 int64_t admission_lease_guess_us(
     const struct admission_lease *lease, int64_t now_us, unsigned behind)
 {

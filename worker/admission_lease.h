@@ -71,6 +71,9 @@ int64_t admission_lease_begins_us(const struct admission_lease *lease, unsigned 
 int64_t admission_lease_end_us(const struct admission_lease *lease);
 void admission_lease_take(struct admission_lease *lease);
 
+/* From when it is granted on, a slot is good for at least so long. */
+int64_t admission_lease_life_us(const struct admission_lease *lease);
+
 /* When the slot number `behind` after those in hand will begin: what has been reserved comes first,
  * then this worker's cadence among the others. */
 int64_t admission_lease_guess_us(

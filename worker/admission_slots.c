@@ -79,6 +79,7 @@ struct admission_slots {
     /* The part of the limit that is this worker's own. */
     struct gcra local;
     unsigned own, all;
+    unsigned workers; /* that Redis saw before it went; 1: it never answered */
 };
 
 /* ---- without Redis ---- */
@@ -98,7 +99,7 @@ static int64_t latest(int64_t a, int64_t b)
 static void set_local_limit(struct admission_slots *slots)
 {
     int64_t own = slots->all > 0 && slots->own > 0 ? slots->own : 1;
-    int64_t all = slots->all > 0 ? slots->all : slots->lease.workers;
+    int64_t all = slots->all > 0 ? slots->all : slots->workers;
     int64_t percent = slots->options.share;
     if (all < own)
         all = own;
@@ -255,6 +256,8 @@ static void take_answer(struct admission_slots *slots, const struct redis_answer
     slots->answered_us = now_us;
     slots->ask_not_before_us = now_us + grant.ask_in_us;
     admission_meters_see(&slots->meters, &grant);
+    if (!counts_locally(slots, now_us)) /* else not all may be back yet */
+        slots->workers = slots->lease.workers;
     set_local_limit(slots);
     come_back(slots, now_us);
     slots->options.on_change(slots->options.context, worse);
@@ -270,6 +273,23 @@ static void on_answer(struct redis_command *command, const struct redis_answer *
 static void set_argument(struct admission_slots *slots, enum argument argument, int64_t value)
 {
     snprintf(slots->arguments[argument], sizeof slots->arguments[argument], "%" PRId64, value);
+}
+
+/* Where the local limit counts, too, no slot is asked for that it would not let begin before the
+ * slot is late. From when on the one behind those in hand and so many others is none of these. */
+static int64_t pace_us(const struct admission_slots *slots, int64_t now_us, unsigned behind)
+{
+    return gcra_slot_us(&slots->local, now_us, slots->lease.count + behind) -
+           admission_lease_life_us(&slots->lease);
+}
+
+/* How many of those wanted are none. */
+static unsigned pace(const struct admission_slots *slots, int64_t now_us, unsigned wanted)
+{
+    unsigned usable = 0;
+    while (usable < wanted && pace_us(slots, now_us, usable) <= now_us)
+        usable++;
+    return usable;
 }
 
 static void send_question(
@@ -304,6 +324,7 @@ int64_t admission_slots_ask(
     bool has_share = slots->lease.share_interval_us > 0;
     unsigned low_water = has_share ? ADMISSION_LEASE_SLOTS_MAX : slots->lease.size / 2;
     int64_t ask_us = slots->ask_not_before_us;
+    bool paced = counts_locally(slots, now_us);
     if (!slots->away) {
         if (wanted == 0)
             return ADMISSION_NEVER_US; /* until somebody comes, or a call ends */
@@ -315,11 +336,15 @@ int64_t admission_slots_ask(
         }
         if (permits < waiting && wanted <= low_water)
             ask_us = latest(ask_us, slots->asked_us + GATHER_US);
+        if (paced)
+            ask_us = latest(ask_us, pace_us(slots, now_us, 0));
     }
     if (ask_us > now_us)
         return ask_us;
     if (wanted > ADMISSION_LEASE_SLOTS_MAX)
         wanted = ADMISSION_LEASE_SLOTS_MAX;
+    if (paced)
+        wanted = pace(slots, now_us, wanted);
     send_question(slots, now_us, wanted, waiting);
     return ADMISSION_NEVER_US;
 }
@@ -428,6 +453,7 @@ struct admission_slots *admission_slots_new(const struct admission_slots_options
     slots->options = *options;
     slots->setting_interval_us = gcra_interval_us(&environment->rate);
     slots->away = !options->redis;
+    slots->workers = 1;
     admission_lease_init(&slots->lease, slots->setting_interval_us, environment->burst,
         options->redis && limit_is_set(slots));
     if (options->redis)

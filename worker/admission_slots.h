@@ -24,9 +24,10 @@
  *    slots that others hold will be used up, too), or all pass;
  *  - once a second, about, Redis is asked again, and the first answer ends it;
  *  - for ADMISSION_RETURN_US after that, slots of Redis are used no faster than the part would
- *    allow. By then every worker has come back. So over any second never more than limit + burst +
- *    one per worker start in all; only a worker that is cut off while the others are not adds its
- *    part to their whole limit.
+ *    allow, and asked for one by one, as it lets them begin: most of a lease, whose slots follow
+ *    each other at the pace of all workers, would be late. By then every worker has come back. So
+ *    over any second never more than limit + burst + one per worker start in all; only a worker that
+ *    is cut off while the others are not adds its part to their whole limit.
  *
  * What is not promised: Redis that fails over to a replica may forget the slots it granted in the
  * last moments: as many as the replica lagged behind start twice. Redis that has lost all starts
