@@ -15,7 +15,7 @@
 --   ARGV[4]  interval of the limit, in microseconds, from 1
 --   ARGV[5]  burst, from 1
 --   ARGV[6]  share of the limit that this worker and its like may use together, per cent
---   ARGV[7]  the epoch that the worker knows; 0: none, or from long ago
+--   ARGV[7]  how many slots that begin later have been granted, as the worker knows; -1: it knows nothing
 --   ARGV[8]  the channel on which a new epoch is published
 --
 -- Answers integers; "in" is from Redis' now, and may be negative:
@@ -56,7 +56,7 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * SECOND + tonumber(time[2])
 local worker, wanted, waiting = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local interval, burst, share = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local known_epoch, channel = tonumber(ARGV[7]), ARGV[8]
+local known_granted, channel = tonumber(ARGV[7]), ARGV[8]
 
 -- Lua's own conversion writes 1.7e+15.
 local function text(number)
@@ -117,8 +117,9 @@ if cooldown > now + HOUR then cooldown = 0 end
 
 if epoch == 0 then
     epoch = now
-    -- Redis has forgotten: what others still hold begins within a second, or there is little of it.
-    if known_epoch > 0 then rest = now + SECOND end
+    -- Redis has forgotten what it granted. That comes first: for a second, or longer where many workers
+    -- share a small limit.
+    if known_granted >= 0 then rest = now + math.min(HOUR, math.max(SECOND, known_granted * interval)) end
 elseif signature ~= (state[6] or '') then
     epoch, rest, void = math.max(epoch + 1, now), math.max(rest, now), now
     redis.call('PUBLISH', channel, text(epoch))

@@ -32,8 +32,8 @@
 #define COOLDOWN_UNSAID_US CLOCK_US_PER_SECOND
 /* Calls that were under way when Terra had enough each say so; not each is a new cooldown. */
 #define COOLDOWN_SAME_US (100 * CLOCK_US_PER_MS)
-/* For so long an epoch is worth telling: slots of it may still be in somebody's hand. */
-#define EPOCH_WORTH_US (3600 * CLOCK_US_PER_SECOND)
+/* For so long it is worth telling what Redis granted: it may still be in somebody's hand. */
+#define ANSWER_WORTH_US (3600 * CLOCK_US_PER_SECOND)
 
 static const struct redis_script script = {
     .text = admission_script_text,
@@ -47,7 +47,7 @@ enum argument {
     ARGUMENT_INTERVAL,
     ARGUMENT_BURST,
     ARGUMENT_SHARE,
-    ARGUMENT_EPOCH,
+    ARGUMENT_GRANTED,
     ARGUMENT_COUNT
 };
 
@@ -62,6 +62,7 @@ struct admission_slots {
     struct admission_lease lease;
     int64_t answered_us; /* 0: never */
     bool away;           /* the last call failed; always true where there is no Redis */
+    int64_t granted_us;  /* while away: until then slots have been granted, to whomever it be */
     int64_t return_us;   /* until then the local limit counts beside the slots of Redis */
 
     /* The question to Redis. */
@@ -128,6 +129,16 @@ static bool counts_locally(const struct admission_slots *slots, int64_t now_us)
     return slots->away ? mode_of(slots) == ADMISSION_MODE_SHARE : now_us < slots->return_us;
 }
 
+/* Until when slots have been granted, to this worker and the others: as far ahead as they reached
+ * when Redis last answered. */
+static int64_t granted_until_us(const struct admission_slots *slots, int64_t now_us)
+{
+    if (slots->away)
+        return slots->granted_us;
+    int64_t ahead_us = latest(slots->lease.next_us - slots->answered_us, 0);
+    return latest(now_us + ahead_us, admission_lease_end_us(&slots->lease));
+}
+
 static void go_away(struct admission_slots *slots, const char *reason)
 {
     int64_t now_us = clock_monotonic_us();
@@ -138,13 +149,10 @@ static void go_away(struct admission_slots *slots, const char *reason)
         slots->options.on_change(slots->options.context, false);
         return;
     }
+    slots->granted_us = granted_until_us(slots, now_us);
     slots->away = true;
     set_local_limit(slots);
-    /* The slots that have been granted come first, here and in the other workers: as far ahead as
-     * they reached when Redis last answered. */
-    int64_t ahead_us = latest(slots->lease.next_us - slots->answered_us, 0);
-    gcra_start_anew(
-        &slots->local, latest(now_us + ahead_us, admission_lease_end_us(&slots->lease)));
+    gcra_start_anew(&slots->local, slots->granted_us); /* those come first */
     admission_meters_set_mode(&slots->meters, mode_of(slots));
     slots->options.on_redis(slots->options.context, reason);
     slots->options.on_change(slots->options.context, true);
@@ -292,19 +300,27 @@ static unsigned pace(const struct admission_slots *slots, int64_t now_us, unsign
     return usable;
 }
 
+/* For a Redis that has forgotten it. */
+static int64_t known_granted(const struct admission_slots *slots, int64_t now_us)
+{
+    if (slots->answered_us == 0 || now_us - slots->answered_us >= ANSWER_WORTH_US)
+        return -1;
+    int64_t ahead_us = latest(granted_until_us(slots, now_us) - now_us, 0);
+    return (ahead_us + slots->lease.interval_us - 1) / slots->lease.interval_us;
+}
+
 static void send_question(
     struct admission_slots *slots, int64_t now_us, unsigned wanted, unsigned waiting)
 {
-    bool epoch_is_worth = slots->answered_us > 0 && now_us - slots->answered_us < EPOCH_WORTH_US;
     set_argument(slots, ARGUMENT_WANTED, wanted);
     set_argument(slots, ARGUMENT_WAITING, waiting);
-    set_argument(slots, ARGUMENT_EPOCH, epoch_is_worth ? slots->lease.epoch : 0);
+    set_argument(slots, ARGUMENT_GRANTED, known_granted(slots, now_us));
     const struct admission_keys *keys = &slots->keys;
     const char *arguments[] = {keys->state, keys->override, keys->workers, keys->waiting,
         keys->share_workers, slots->worker, slots->arguments[ARGUMENT_WANTED],
         slots->arguments[ARGUMENT_WAITING], slots->arguments[ARGUMENT_INTERVAL],
         slots->arguments[ARGUMENT_BURST], slots->arguments[ARGUMENT_SHARE],
-        slots->arguments[ARGUMENT_EPOCH], keys->channel};
+        slots->arguments[ARGUMENT_GRANTED], keys->channel};
     slots->asking = true;
     slots->asked_us = now_us;
     slots->command = (struct redis_command){.on_answer = on_answer, .context = slots};

@@ -31,7 +31,8 @@
  *
  * What is not promised: Redis that fails over to a replica may forget the slots it granted in the
  * last moments: as many as the replica lagged behind start twice. Redis that has lost all starts
- * after a second, without a burst.
+ * without a burst, when the slots that it granted before have begun, as the first worker that asks
+ * tells it, and after a second at least. One that was started just then knows of none.
  */
 #ifndef WORKER_ADMISSION_SLOTS_H
 #define WORKER_ADMISSION_SLOTS_H

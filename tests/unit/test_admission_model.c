@@ -106,6 +106,12 @@ static int64_t reference_lease(int64_t interval, int64_t workers)
     return lease;
 }
 
+static struct limit share_of(const struct limit *limit)
+{
+    return (struct limit){.interval = (limit->interval * 100 + SHARE - 1) / SHARE,
+        .burst = most(1, limit->burst * SHARE / 100)};
+}
+
 static bool same_limit(const struct limit *a, const struct limit *b)
 {
     return a->interval == b->interval && a->burst == b->burst;
@@ -133,7 +139,7 @@ static int64_t reference_settle(const struct limit *limit, int64_t tat, int64_t 
 }
 
 /* What both answers have in common: the epoch, and a clock that was set back. */
-static void reference_look(int64_t now, bool knows_epoch)
+static void reference_look(int64_t now, int64_t known_granted, int64_t setting_interval)
 {
     if (reference.rest > now + HOUR)
         reference.rest = now;
@@ -144,8 +150,9 @@ static void reference_look(int64_t now, bool knows_epoch)
         (reference.overridden && !same_limit(&reference.override, &reference.seen_override));
     if (reference.epoch == 0) {
         reference.epoch = now;
-        if (knows_epoch)
-            reference.rest = now + SECOND;
+        int64_t interval = reference.overridden ? reference.override.interval : setting_interval;
+        if (known_granted >= 0)
+            reference.rest = now + least(HOUR, most(SECOND, known_granted * interval));
     } else if (changed) {
         reference_begin_epoch(now, now);
     }
@@ -189,13 +196,12 @@ static int64_t reference_grant(int64_t now, int64_t wanted, int64_t lease, int64
 }
 
 static void reference_acquire(int worker, int64_t now, int64_t wanted, const struct limit *setting,
-    bool knows_epoch, int64_t answer[ITEMS])
+    int64_t known_granted, int64_t answer[ITEMS])
 {
-    reference_look(now, knows_epoch);
+    reference_look(now, known_granted, setting->interval);
     bool sharing = worker >= SHARING;
     struct limit limit = reference.overridden ? reference.override : *setting;
-    struct limit share = {.interval = (limit.interval * 100 + SHARE - 1) / SHARE,
-        .burst = most(1, limit.burst * SHARE / 100)};
+    struct limit share = share_of(&limit);
     int64_t tolerance = (limit.burst - 1) * limit.interval;
     int64_t share_tolerance = (share.burst - 1) * share.interval;
 
@@ -320,8 +326,7 @@ static struct model {
     uint64_t random;
     int64_t now;
     struct limit setting;
-    bool knows_epoch[WORKERS];
-    int64_t epoch[WORKERS];
+    int64_t granted[WORKERS]; /* slots yet to begin, as each knows; -1: it does not */
     struct expected {
         bool is_line; /* an answer of no interest */
         int worker;
@@ -381,6 +386,11 @@ static void expect(bool is_line, int worker, const int64_t *answer)
         memcpy(expected->answer, answer, sizeof expected->answer);
 }
 
+static int64_t slots_within(int64_t duration, int64_t interval)
+{
+    return (most(0, duration) + interval - 1) / interval;
+}
+
 static void acquire(void)
 {
     int worker = (int)chance(WORKERS);
@@ -388,8 +398,7 @@ static void acquire(void)
     char name[8], numbers[6][24], now[24];
     snprintf(name, sizeof name, "w%d", worker);
     const int64_t values[6] = {wanted, wanted + (int64_t)chance(100), model.setting.interval,
-        model.setting.burst, worker >= SHARING ? SHARE : 100,
-        model.knows_epoch[worker] ? model.epoch[worker] : 0};
+        model.setting.burst, worker >= SHARING ? SHARE : 100, model.granted[worker]};
     for (int i = 0; i < 6; i++)
         snprintf(numbers[i], sizeof numbers[i], "%" PRId64, values[i]);
     snprintf(now, sizeof now, "%" PRId64, model.now);
@@ -400,11 +409,10 @@ static void acquire(void)
 
     int64_t answer[ITEMS];
     int64_t epoch = reference.epoch;
-    reference_acquire(worker, model.now, wanted, &model.setting, model.knows_epoch[worker], answer);
+    reference_acquire(worker, model.now, wanted, &model.setting, model.granted[worker], answer);
     if (epoch != 0 && reference.epoch != epoch)
         void_future(model.now); /* an override ended: all have heard */
-    model.knows_epoch[worker] = true;
-    model.epoch[worker] = answer[EPOCH];
+    model.granted[worker] = slots_within(answer[NEXT_IN], answer[INTERVAL]);
     expect(false, worker, answer);
     use_slots(worker, answer);
 }
@@ -475,14 +483,26 @@ static void cool_down(void)
     void_future(model.now);
 }
 
+/* Where the workers know how many slots were granted and have not begun, those and the new ones
+ * keep the bound together. */
 static void lose_all(void)
 {
+    bool known = !reference.overridden && chance(2) == 0;
+    int64_t begins = reference.tat - (model.setting.burst - 1) * model.setting.interval;
+    struct limit share = share_of(&model.setting);
+    int64_t share_begins = reference.share_tat - (share.burst - 1) * share.interval;
     redis_pipe_add(&model.redis, 1, (const char *const[]){"FLUSHALL"});
     expect(true, -1, NULL);
     reference = (struct reference){0};
+    for (int i = 0; known && i < WORKERS; i++)
+        model.granted[i] =
+            slots_within(most(begins, share_begins) - model.now, model.setting.interval);
+    if (known)
+        return;
     fire_until(&in_all, model.now);
     fire_until(&by_share, model.now);
     forget_fired(model.now);
+    model.setting = any_limit(); /* others are started on it */
     limit_changes();
 }
 
@@ -508,12 +528,12 @@ static void step(void)
         cool_down();
     else if (dice < 22)
         change_override();
-    else if (dice < 23)
+    else if (dice < 25)
         lose_all();
-    else if (dice < 24)
+    else if (dice < 26)
         set_clock_back();
-    else if (dice < 30)
-        model.knows_epoch[chance(WORKERS)] = false; /* a worker starts anew */
+    else if (dice < 32)
+        model.granted[chance(WORKERS)] = -1; /* a worker starts anew */
     else
         acquire();
     if (reference.paused && chance(50) == 0)
@@ -580,6 +600,8 @@ static void test_random_steps(void **state)
 
     model.random = seed * 2654435761U + 88172645463325252U;
     model.now = 1700000000 * SECOND;
+    for (int i = 0; i < WORKERS; i++)
+        model.granted[i] = -1;
     model.setting = (struct limit){.calls = 100, .interval = 10100, .burst = 10};
     limit_changes();
     for (uint64_t i = 0; i < steps; i++) {

@@ -25,7 +25,7 @@ enum { WORKERS_MAX = 4, LEASE = 8, TURNS_MAX = 1024 };
 
 struct redis_client {
     struct redis_command *question; /* NULL: none is out */
-    int64_t wanted;                 /* as the question says */
+    int64_t wanted, granted;        /* as the question says */
 };
 
 struct worker {
@@ -59,6 +59,7 @@ void redis_client_run_script(struct redis_client *client, struct redis_command *
     questions++;
     client->question = command;
     client->wanted = strtoll(arguments[6], NULL, 10);
+    client->granted = strtoll(arguments[11], NULL, 10);
 }
 
 struct redis_answer redis_answer_item(const struct redis_answer *answer, size_t index)
@@ -254,6 +255,47 @@ static void test_granted_slots_and_parts_keep_the_bound(void **state)
     end();
 }
 
+/* To a Redis that has forgotten it. */
+static void test_tells_how_many_slots_were_granted(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what;
+        int64_t next_in_us; /* as Redis said at 0 ms */
+        int64_t later_us;   /* when it is asked again */
+        int64_t granted;
+    } rows[] = {
+        {"as many as had not begun then", 30 * INTERVAL, 20 * MS, 30},
+        {"there may be as many still", 30 * INTERVAL, 600 * SECOND, 30},
+        {"one has begun in part", 30 * INTERVAL - 1, 20 * MS, 30},
+        {"none", -50 * MS, 20 * MS, 0},
+        {"that was too long ago", 30 * INTERVAL, 3600 * SECOND, -1},
+    };
+    struct worker *worker = &workers[0];
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        begin(1, 1, 2);
+        ask(worker);
+        assert_int_equal(worker->redis.granted, -1);
+        grant(worker, 1, 0, rows[row].next_in_us);
+        now_us += rows[row].later_us;
+        ask(worker);
+        if (worker->redis.granted != rows[row].granted)
+            fail_msg("%s: %d", rows[row].what, (int)worker->redis.granted);
+        end();
+    }
+    /* While Redis is away nothing is added. */
+    begin(1, 1, 2);
+    ask(worker);
+    grant(worker, 1, 0, 300 * INTERVAL);
+    ask(worker);
+    tell_gone(worker);
+    run(worker, START + 2 * SECOND); /* it is asked again before */
+    assert_non_null(worker->redis.question);
+    assert_in_range(
+        worker->redis.granted, 300 - 2 * SECOND / INTERVAL, 300 - SECOND / 2 / INTERVAL);
+    end();
+}
+
 /* ---- with it ---- */
 
 /* As the script does it, without a burst. */
@@ -342,6 +384,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_own_part_begins_after_granted_slots),
         cmocka_unit_test(test_granted_slots_and_parts_keep_the_bound),
+        cmocka_unit_test(test_tells_how_many_slots_were_granted),
         cmocka_unit_test(test_after_an_outage_no_slot_is_wasted),
         cmocka_unit_test(test_rests_while_slots_are_held_back),
     };
