@@ -173,6 +173,7 @@ static void pump(struct admission *admission)
         struct admission_queue *queue = &admission->queues[admission->turn];
         admission->turn = (admission->turn + 1) % admission->queue_count;
         idle = serve_one(admission, queue, now_us) ? 0 : idle + 1;
+        now_us = clock_monotonic_us(); /* a call may take a while to begin */
     }
     for (size_t i = 0; i < admission->queue_count; i++) {
         struct admission_queue *queue = &admission->queues[i];
