@@ -26,6 +26,7 @@
 --   11 the next slot after these begins in    12 asking again makes sense in
 --   13 cooldown ends in, 0: none              14 paused, 1 or 0
 --   15 an override is in force, 1 or 0        16 use of the limit lately, per mille
+--   17 Redis' now
 --
 -- Slot i of the grant begins at the latest of now, (2) + i * (5), and, where there is a share,
 -- (3) + i * (7). Used up to one tolerance after (2) + i * (5) it keeps the bound: over any second
@@ -216,4 +217,4 @@ redis.call('PEXPIRE', KEYS[1], text(KEEP_STATE_MS + math.max(0, math.floor((tat 
 
 return {granted, begins_in, share_begins_in, epoch, interval, burst, share_interval, share_burst,
     workers, lease, next_in, ask_in, math.max(0, cooldown - now), paused and 1 or 0,
-    signature ~= '' and 1 or 0, use}
+    signature ~= '' and 1 or 0, use, now}

@@ -12,9 +12,8 @@
 /* What a slot may be late beyond its theoretical arrival time, beside an interval; gcra.h says what
  * there is to spend, and the rest is for the way to Terra. */
 #define GRACE_US (5 * CLOCK_US_PER_MS)
-/* An answer that takes twice as long as usual and this has not been slow: we have. */
-#define TRIP_SPARE_US (20 * CLOCK_US_PER_MS)
-#define TRIP_MAX_US (500 * CLOCK_US_PER_MS)
+/* Two clocks drift apart by no more than one microsecond in so many. */
+#define DRIFT 20000
 
 #define MOST_US (INT64_C(1) << 52) /* what a number of Lua holds exactly, and some */
 #define INTERVAL_MAX_US (4000 * CLOCK_US_PER_SECOND)
@@ -42,6 +41,7 @@ bool admission_grant_read(struct admission_grant *grant, const struct redis_answ
         {&grant->paused, 0, 1},
         {&grant->overridden, 0, 1},
         {&grant->use_permille, 0, 1000},
+        {&grant->redis_us, 0, MOST_US},
     };
     const size_t count = sizeof fields / sizeof fields[0];
     if (answer->kind != REDIS_ARRAY || answer->integer < (int64_t)count)
@@ -60,7 +60,7 @@ void admission_lease_init(
     struct admission_lease *lease, int64_t interval_us, int64_t burst, bool is_granted)
 {
     *lease = (struct admission_lease){
-        .interval_us = interval_us, .burst = burst, .workers = 1, .size = 1};
+        .interval_us = interval_us, .burst = burst, .workers = 1, .size = 1, .clock_us = MOST_US};
     lease->ring = is_granted ? memory_new(RING_SLOTS * sizeof *lease->ring) : NULL;
 }
 
@@ -80,16 +80,21 @@ static int64_t latest(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* When it was at Redis "now", in our time: when the answer came, or should have. */
-static int64_t anchor_of(struct admission_lease *lease, int64_t asked_us, int64_t now_us)
+/* When it was "now" at Redis, by our clock. An answer is late by its way, and by what kept us from
+ * reading it; the least late one tells how the two clocks stand. Where that is before we asked,
+ * Redis' clock was set back, or it is another Redis. */
+static int64_t anchor_of(
+    struct admission_lease *lease, int64_t redis_us, int64_t asked_us, int64_t now_us)
 {
-    int64_t trip_us = now_us - asked_us;
-    int64_t usual_us = lease->trip_us > 0 ? lease->trip_us : trip_us;
-    int64_t due_us = asked_us + 2 * usual_us + TRIP_SPARE_US;
-    if (trip_us > TRIP_MAX_US)
-        trip_us = TRIP_MAX_US;
-    lease->trip_us = lease->trip_us > 0 ? (lease->trip_us * 7 + trip_us) / 8 : trip_us + 1;
-    return now_us < due_us ? now_us : due_us;
+    int64_t drift_us = (now_us - lease->clock_of_us) / DRIFT;
+    lease->clock_us += drift_us;
+    lease->clock_of_us += drift_us * DRIFT;
+    int64_t late_us = now_us - (redis_us + lease->clock_us);
+    if (late_us < 0 || late_us > now_us - asked_us) {
+        lease->clock_us = now_us - redis_us;
+        lease->clock_of_us = now_us;
+    }
+    return redis_us + lease->clock_us;
 }
 
 static void add_slots(
@@ -117,7 +122,7 @@ static void add_slots(
 unsigned admission_lease_add(struct admission_lease *lease, const struct admission_grant *grant,
     int64_t asked_us, int64_t now_us)
 {
-    int64_t anchor_us = anchor_of(lease, asked_us, now_us);
+    int64_t anchor_us = anchor_of(lease, grant->redis_us, asked_us, now_us);
     bool is_from_before = grant->epoch < lease->epoch_awaited;
     unsigned void_count = grant->epoch != lease->epoch ? admission_lease_void(lease) : 0;
     lease->epoch_awaited = 0;

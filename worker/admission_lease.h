@@ -29,6 +29,7 @@ struct admission_grant {
     int64_t cooldown_in_us;
     int64_t paused, overridden;
     int64_t use_permille;
+    int64_t redis_us; /* by Redis' clock */
 };
 
 /* False when it is no such answer: what comes from Redis is input like any other. */
@@ -41,7 +42,8 @@ struct admission_slot {
 struct admission_lease {
     struct admission_slot *ring;
     unsigned first, count;
-    int64_t trip_us; /* how long an answer usually takes; 0: not known */
+    int64_t clock_us; /* what our clock is ahead of Redis', by the least late answer */
+    int64_t clock_of_us;
 
     /* As of the last answer. */
     int64_t epoch;         /* 0: none yet */

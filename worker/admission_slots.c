@@ -381,11 +381,12 @@ static void on_message(struct redis_subscription *subscription, const char *text
     slots->options.on_change(slots->options.context, false);
 }
 
-/* News may have passed meanwhile: the next slot is not used before Redis was asked. */
+/* News may have passed meanwhile: the next slot is not used before Redis was asked. And at the start
+ * it is good to know how its clock stands before much comes at once. */
 static void on_subscribed(struct redis_subscription *subscription)
 {
     struct admission_slots *slots = subscription->context;
-    if (!slots->asking && !slots->away && slots->lease.count > 0)
+    if (!slots->asking && !slots->away)
         send_question(slots, clock_monotonic_us(), 0, 0);
 }
 

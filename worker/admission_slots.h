@@ -13,10 +13,10 @@
  *    held.
  *  - A slot of an older epoch is void: a cooldown, a pause or a changed limit has come since. News
  *    of an epoch is pushed on a channel, and each answer carries it.
- *  - Redis' clock is never compared with ours. Its answer says "in so many microseconds"; that is
- *    counted from the answer's arrival, so no slot is used early. An answer that was much longer on
- *    its way than the ones before is counted from when it was due, so that a process that stood
- *    still meanwhile sees that its slots are late.
+ *  - Redis' answer says "in so many microseconds", and its time. The least late answer so far tells
+ *    how its clock and ours stand, so no slot is used early, and a process that was late to read the
+ *    answer, or stood still, sees that its slots are late. A clock of Redis that is set is noticed
+ *    by the next answer, to within the time for which that was asked for.
  *
  * Without Redis (admission_without_redis), which is also where one call fails for whatever reason:
  *  - slots in hand are used up, then: none at all, this worker's part of the limit (limit x own

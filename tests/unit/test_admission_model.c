@@ -32,7 +32,7 @@ enum {
     WORKERS = 12,
     SHARING = 8, /* from this one on they have a share */
     SHARE = 20,
-    ITEMS = 16,
+    ITEMS = 17,
     BATCH = 128,
     FIRED_MAX = 1 << 15,
 };
@@ -53,12 +53,13 @@ enum item {
     COOLDOWN_IN,
     PAUSED,
     OVERRIDDEN,
-    USE
+    USE,
+    NOW
 };
 
 static const char *const names[] = {"granted", "begins_in", "share_begins_in", "epoch", "interval",
     "burst", "share_interval", "share_burst", "workers", "lease", "next_in", "ask_in",
-    "cooldown_in", "paused", "overridden", "use"};
+    "cooldown_in", "paused", "overridden", "use", "now"};
 
 static int64_t least(int64_t a, int64_t b)
 {
@@ -259,6 +260,7 @@ static void reference_acquire(int worker, int64_t now, int64_t wanted, const str
     answer[COOLDOWN_IN] = most(0, reference.cooldown - now);
     answer[PAUSED] = reference.paused;
     answer[OVERRIDDEN] = reference.overridden;
+    answer[NOW] = now;
     answer[USE] = least(1000, 1000 * reference.granted_before * limit.interval / (10 * SECOND));
 }
 

@@ -28,9 +28,14 @@ struct redis_client {
     int64_t wanted, granted;        /* as the question says */
 };
 
+struct redis_subscriber {
+    struct redis_subscription *subscription;
+};
+
 struct worker {
     struct admission_slots *slots;
     struct redis_client redis;
+    struct redis_subscriber subscriber;
 };
 
 static struct environment environment;
@@ -72,8 +77,7 @@ struct redis_answer redis_answer_item(const struct redis_answer *answer, size_t 
 void redis_subscriber_add(
     struct redis_subscriber *subscriber, struct redis_subscription *subscription)
 {
-    (void)subscriber, (void)subscription;
-    fail();
+    subscriber->subscription = subscription;
 }
 
 /* ---- workers ---- */
@@ -104,6 +108,7 @@ static void begin(unsigned count, int64_t burst, unsigned partitions)
         workers[i].slots = admission_slots_new(&(struct admission_slots_options){
             .environment = &environment,
             .redis = &workers[i].redis,
+            .subscriber = &workers[i].subscriber,
             .key_prefix = "test",
             .share = 100,
             .without_redis = ADMISSION_SHARE,
@@ -147,7 +152,7 @@ static void end(void)
 static void grant(struct worker *worker, int64_t slots, int64_t begins_in_us, int64_t next_in_us)
 {
     const int64_t items[] = {slots, begins_in_us, 0, 7, INTERVAL, environment.burst, 0, 0,
-        redis_sees, LEASE, next_in_us, 0, 0, 0, 0, 0};
+        redis_sees, LEASE, next_in_us, 0, 0, 0, 0, 0, now_us};
     tell(worker, &(struct redis_answer){.outcome = REDIS_ANSWERED,
                      .kind = REDIS_ARRAY,
                      .integer = sizeof items / sizeof items[0],
@@ -345,6 +350,27 @@ static void test_after_an_outage_no_slot_is_wasted(void **state)
     }
 }
 
+static void test_looks_when_news_may_have_passed(void **state)
+{
+    (void)state;
+    begin(1, 1, 1);
+    struct worker *worker = &workers[0];
+    struct redis_subscription *subscription = worker->subscriber.subscription;
+    /* At the start, and whenever the subscription is made anew. */
+    for (int i = 0; i < 2; i++) {
+        subscription->on_subscribed(subscription);
+        assert_non_null(worker->redis.question);
+        assert_int_equal(worker->redis.wanted, 0);
+        subscription->on_subscribed(subscription); /* one question at a time */
+        grant(worker, 0, 0, 0);
+    }
+    ask(worker);
+    tell_gone(worker);
+    subscription->on_subscribed(subscription);
+    assert_null(worker->redis.question);
+    end();
+}
+
 /* Slots that lie here and may not be used yet are no reason to look again before they may: run()
  * fails where the loop would not rest. */
 static void test_rests_while_slots_are_held_back(void **state)
@@ -386,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_granted_slots_and_parts_keep_the_bound),
         cmocka_unit_test(test_tells_how_many_slots_were_granted),
         cmocka_unit_test(test_after_an_outage_no_slot_is_wasted),
+        cmocka_unit_test(test_looks_when_news_may_have_passed),
         cmocka_unit_test(test_rests_while_slots_are_held_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
