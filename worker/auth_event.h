@@ -139,7 +139,7 @@ const char *auth_event_key(const struct auth_event *event);
 
 /* The way back, for the connections flow. What a later version adds is passed over; an unknown kind
  * is NOT_AUTH. Sets all of *context but what was offered, which is in the event by then; its texts
- * live as long as the event. */
+ * live as long as the event. Both are empty unless it is READ. */
 enum auth_event_verdict auth_event_decode_normalised(struct auth_event *event,
     struct auth_event_context *context, const void *bytes, size_t size, char *error);
 

@@ -142,6 +142,7 @@ enum auth_event_verdict auth_event_decode_normalised(struct auth_event *event,
 {
     struct json_error fault;
     *event = (struct auth_event){0};
+    *context = (struct auth_event_context){0};
     json_value *tree = json_parse(bytes, size, &limits, &fault);
     if (!tree) {
         snprintf(error, AUTH_EVENT_ERROR_SIZE, "the event cannot be read: %s (at byte %zu)",
@@ -150,7 +151,9 @@ enum auth_event_verdict auth_event_decode_normalised(struct auth_event *event,
     }
     enum auth_event_verdict verdict = read_tree(event, context, tree, error);
     json_free(tree);
-    if (verdict != AUTH_EVENT_READ)
+    if (verdict != AUTH_EVENT_READ) {
         auth_event_release(event);
+        *context = (struct auth_event_context){0}; /* it points into the event */
+    }
     return verdict;
 }

@@ -366,6 +366,8 @@ static void test_reading_normalised_events(void **state)
         {"{\"kind\":\"connected\"}", AUTH_EVENT_BAD},
         {"{\"kind\":\"connected\",\"published_at\":\"yesterday\"}", AUTH_EVENT_BAD},
         {"{\"kind\":\"connected\",\"published_at\":7}", AUTH_EVENT_BAD},
+        {"{\"kind\":\"connected\",\"user_id\":\"u\",\"request_id\":\"r\",\"environment\":\"e\"}",
+            AUTH_EVENT_BAD},
         {"{\"kind\":\"connected\",\"user_id\":{}," AT "}", AUTH_EVENT_BAD},
         {"{\"kind\":\"connected\",\"old_user_id\":true," AT "}", AUTH_EVENT_BAD},
         {"{\"kind\":\"connected\",\"reference_id\":[]," AT "}", AUTH_EVENT_BAD},
@@ -387,6 +389,9 @@ static void test_reading_normalised_events(void **state)
             fail_msg("%s: %d %s", rows[i].json, (int)verdict, error);
         assert_int_equal(verdict == AUTH_EVENT_BAD, error[0] != '\0');
         assert_true(verdict != AUTH_EVENT_READ || context.seconds_since_link < 0);
+        /* Nothing of what was refused is left to be pointed to. */
+        assert_true(verdict == AUTH_EVENT_READ ||
+                    (!context.request_id && !context.environment && !event.user_id));
         auth_event_release(&event);
     }
 }
