@@ -36,7 +36,9 @@
 #include <uv.h>
 
 #include "common/kafka_message.h"
+#include "common/log.h"
 #include "common/result.h"
+#include "common/traceparent.h"
 
 #define KAFKA_CONSUMER_HOLD_PAUSE_MS 250
 
@@ -100,6 +102,10 @@ bool kafka_record_header(
 /* Header number `index` in order; false past the end. */
 bool kafka_record_header_at(
     const struct kafka_record *record, size_t index, struct kafka_header *header);
+/* The context of lines about the record, without a request id. It points into the record and to
+ * trace_id, which holds the trace that the header traceparent names. */
+struct log_context kafka_record_log_context(
+    const struct kafka_record *record, char trace_id[TRACE_ID_SIZE]);
 void kafka_record_free(struct kafka_record *record);
 
 #endif

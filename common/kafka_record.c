@@ -72,6 +72,20 @@ bool kafka_record_header_at(
                           &header->value_size) == RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+struct log_context kafka_record_log_context(
+    const struct kafka_record *record, char trace_id[TRACE_ID_SIZE])
+{
+    struct kafka_header header;
+    bool traced = kafka_record_header(record, "traceparent", &header);
+    traceparent_read(traced ? header.value : NULL, traced ? header.value_size : 0, trace_id);
+    return (struct log_context){
+        .trace_id = trace_id[0] ? trace_id : NULL,
+        .topic = record->topic,
+        .partition = record->partition,
+        .offset = record->offset,
+    };
+}
+
 void kafka_record_free(struct kafka_record *record)
 {
     if (!record)

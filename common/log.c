@@ -189,6 +189,17 @@ static void put_field(struct line *line, const struct log_field *field)
         line->size = size_before;
 }
 
+static void put_context(struct line *line, const struct log_context *context)
+{
+    if (context == NULL)
+        return;
+    put_field(line, &LOG_TEXT("request_id", context->request_id));
+    put_field(line, &LOG_TEXT("trace_id", context->trace_id));
+    put_field(line, &LOG_TEXT("topic", context->topic));
+    put_field(line, &LOG_INT("partition", context->partition));
+    put_field(line, &LOG_INT("offset", context->offset));
+}
+
 static void put_count(struct line *line, const char *name, uint64_t count)
 {
     if (count > 0)
@@ -266,8 +277,10 @@ static void write_line(enum log_level level, const char *area, const char *messa
     begin_line(&line, level, area, message);
     put_count(&line, "repeats", repeats);
     put_count(&line, "dropped_lines", dropped);
-    for (size_t i = 0; i < field_count; i++)
+    for (size_t i = 0; i < field_count; i++) {
+        put_context(&line, fields[i].context);
         put_field(&line, &fields[i]);
+    }
     end_line(&line);
     if (line_sink != NULL) {
         line_sink(line.bytes, line.size);

@@ -16,9 +16,12 @@
  * dropped after 20 ms, and the next line that is written carries dropped_lines=<number>. A line
  * that would be longer than LOG_LINE_BYTES_MAX loses fields at its end.
  *
+ * Lines about a job: LOG_CONTEXT(context) stands for the fields that tell which job; NULL for none.
+ * Who owns the job owns its context; a stage that works for it borrows the pointer with its ticket.
+ *
  * Repeats: a call that may come once per record uses the _limited form with a static struct
  * log_limit of its own; it writes at most one line per `interval_ms` and the next line that is
- * written carries repeats=<number left out>.
+ * written carries repeats=<number left out>; of a context it tells its own.
  */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
@@ -33,12 +36,22 @@
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 
+/* A job that came as a record. */
+struct log_context {
+    const char *request_id; /* NULL: not known, or not yet */
+    const char *trace_id;   /* NULL: it belongs to no trace */
+    const char *topic;
+    int32_t partition;
+    int64_t offset;
+};
+
 struct log_field {
     const char *name; /* NULL: no field */
     enum { LOG_FIELD_TEXT, LOG_FIELD_INTEGER, LOG_FIELD_BOOLEAN } type;
     const char *text; /* may be NULL: the field is left out */
     size_t text_size; /* SIZE_MAX: NUL-terminated */
     int64_t integer;
+    const struct log_context *context; /* NULL: none; else it stands for several fields */
 };
 
 #define LOG_TEXT(name_, text_)                                                                     \
@@ -51,6 +64,8 @@ struct log_field {
     ((struct log_field){.name = (name_), .type = LOG_FIELD_INTEGER, .integer = (integer_)})
 #define LOG_BOOL(name_, boolean_)                                                                  \
     ((struct log_field){.name = (name_), .type = LOG_FIELD_BOOLEAN, .integer = (boolean_)})
+
+#define LOG_CONTEXT(context_) ((struct log_field){.context = (context_)})
 
 struct log_limit {
     int64_t last_us;  /* monotonic; 0: never written */

@@ -167,6 +167,7 @@ void connect_flow_take(
     };
     bool readable =
         connect_request_decode(&job->request, &source, &flow->options.request_rules, &job->error);
+    job->log.request_id = job->request.request_id;
     connect_job_set_times(job);
     struct connect_error address_error;
     bool addressable = reply_address_read(flow->options.address_rules,
@@ -240,6 +241,7 @@ static void recall(struct connect_job *job)
     connect_job_set_state(&job->flow->jobs, job, CONNECT_RECALLING);
     job->cache_ticket.on_link = on_recalled;
     job->cache_ticket.context = job;
+    job->cache_ticket.log = &job->log;
     reply_cache_find(job->flow->options.reply_cache, &job->cache_ticket, job->digest);
 }
 
@@ -304,6 +306,7 @@ static void on_turn(
     job->attempts++;
     job->call.on_answer = on_answer;
     job->call.context = job;
+    job->call.log = &job->log;
     terra_call_start(job->flow->options.terra, &job->call, &job->request, job->deadline_us);
 }
 

@@ -80,13 +80,6 @@ void connect_job_lists_release(struct connect_job_lists *lists)
     }
 }
 
-static void read_trace(struct connect_job *job)
-{
-    struct kafka_header header;
-    if (kafka_record_header(job->record, "traceparent", &header))
-        traceparent_read(header.value, header.value_size, job->trace_id);
-}
-
 struct connect_job *connect_job_new(struct connect_flow *flow, struct connect_job_lists *lists,
     struct kafka_record *record, struct intake_place place)
 {
@@ -100,7 +93,7 @@ struct connect_job *connect_job_new(struct connect_flow *flow, struct connect_jo
     job->flow = flow;
     job->record = record;
     job->place = place;
-    read_trace(job);
+    job->log = kafka_record_log_context(record, job->trace_id);
     buf_init(&job->json, CONNECT_REPLY_BYTES_MAX);
     lists->count++;
     enter(lists, job);

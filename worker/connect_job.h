@@ -15,6 +15,7 @@
 
 #include <uthash.h>
 
+#include "common/log.h"
 #include "common/traceparent.h"
 #include "worker/admission.h"
 #include "worker/cloud_event.h"
@@ -55,7 +56,8 @@ struct connect_job {
     struct intake_place place;
     struct connect_request request;
     struct reply_address address;
-    char trace_id[TRACE_ID_SIZE]; /* "": it belongs to no trace */
+    char trace_id[TRACE_ID_SIZE]; /* for log.trace_id */
+    struct log_context log;       /* the stages borrow it with their tickets */
 
     int64_t requested_wall_us; /* the record's timestamp, or its arrival */
     int64_t arrived_us;        /* monotonic */
@@ -138,10 +140,6 @@ void connect_job_set_error(struct connect_job *job, const struct connect_error *
 
 /* The fields with which every log line about a job begins. */
 #define CONNECT_JOB_FIELDS(job)                                                                    \
-    LOG_TEXT("request_id", (job)->request.request_id),                                             \
-        LOG_TEXT("trace_id", (job)->trace_id[0] ? (job)->trace_id : NULL),                         \
-        LOG_TEXT("topic", (job)->record->topic), LOG_INT("partition", (job)->record->partition),   \
-        LOG_INT("offset", (job)->record->offset),                                                  \
-        LOG_TEXT("state", connect_state_name((job)->state))
+    LOG_CONTEXT(&(job)->log), LOG_TEXT("state", connect_state_name((job)->state))
 
 #endif

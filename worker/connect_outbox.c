@@ -93,6 +93,7 @@ static void publish(struct connect_job *job, struct publisher *publisher, const 
         .addressed = addressed,
         .on_published = on_published,
         .context = job,
+        .log = &job->log,
     };
     publisher_send(publisher, &job->publication);
 }
@@ -227,7 +228,7 @@ void connect_outbox_bury(struct connect_outbox *outbox, struct connect_job *job)
     };
     connect_job_set_state(outbox->options.jobs, job, CONNECT_BURYING);
     publisher_bury(outbox->options.batch_publisher, outbox->options.dead_letters_topic, &letter,
-        on_buried, job);
+        &job->log, on_buried, job);
 }
 
 void connect_outbox_reply(struct connect_outbox *outbox, struct connect_job *job)

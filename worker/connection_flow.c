@@ -49,7 +49,8 @@ struct connection_job {
     struct auth_event event;
     struct auth_event_context context;
     char error[AUTH_EVENT_ERROR_SIZE];
-    char trace_id[TRACE_ID_SIZE]; /* "": it belongs to no trace */
+    char trace_id[TRACE_ID_SIZE]; /* for log.trace_id */
+    struct log_context log;       /* the stages borrow it with their tickets */
 
     enum connection_role role;
     struct connection_state connection;
@@ -59,13 +60,6 @@ struct connection_job {
     struct buf json; /* what is published, then what is kept */
     struct publication publication;
 };
-
-/* The fields with which every log line about a job begins. */
-#define CONNECTION_JOB_FIELDS(job)                                                                 \
-    LOG_TEXT("request_id", (job)->context.request_id),                                             \
-        LOG_TEXT("trace_id", (job)->trace_id[0] ? (job)->trace_id : NULL),                         \
-        LOG_TEXT("topic", (job)->record->topic), LOG_INT("partition", (job)->record->partition),   \
-        LOG_INT("offset", (job)->record->offset)
 
 struct connection_flow {
     struct connection_flow_options options;
@@ -147,9 +141,10 @@ static void bury(struct connection_job *job)
         .time_wall_us = clock_wall_us(),
     };
     log_warn("connection_flow", "an auth event cannot be read and becomes a dead letter",
-        CONNECTION_JOB_FIELDS(job), LOG_TEXT("reason", job->error));
+        LOG_CONTEXT(&job->log), LOG_TEXT("reason", job->error));
     job->state = JOB_PUBLISHING;
-    publisher_bury(options->publisher, options->dead_letters_topic, &letter, on_buried, job);
+    publisher_bury(
+        options->publisher, options->dead_letters_topic, &letter, &job->log, on_buried, job);
 }
 
 /* ---- an event comes in ---- */
@@ -162,9 +157,7 @@ static struct connection_job *new_job(
     job->record = record;
     job->place = place;
     job->turn.owner = job;
-    struct kafka_header parent;
-    if (kafka_record_header(record, "traceparent", &parent))
-        traceparent_read(parent.value, parent.value_size, job->trace_id);
+    job->log = kafka_record_log_context(record, job->trace_id);
     buf_init(&job->json, STATE_JSON_BYTES_MAX);
     DL_APPEND2(flow->jobs, job, previous, next);
     metric_set(flow->jobs_gauge, ++flow->count);
@@ -177,6 +170,7 @@ void connection_flow_take(
     struct connection_job *job = new_job(flow, record, place);
     enum auth_event_verdict verdict = auth_event_decode_normalised(
         &job->event, &job->context, record->value, record->value_size, job->error);
+    job->log.request_id = job->context.request_id;
     if (verdict == AUTH_EVENT_BAD) {
         bury(job);
         return;
@@ -238,7 +232,7 @@ static void on_found(struct connection_memory_ticket *ticket,
         !connection_state_decode(&job->connection, bytes, size)) {
         static struct log_limit limit;
         log_limited(&limit, 10000, LOG_LEVEL_WARN, "connection_flow",
-            "a kept connection state cannot be read and counts as none");
+            "a kept connection state cannot be read and counts as none", LOG_CONTEXT(&job->log));
     }
     change_state(job);
 }
@@ -248,6 +242,7 @@ static void recall(struct connection_job *job)
     job->state = JOB_RECALLING;
     job->ticket.on_found = on_found;
     job->ticket.context = job;
+    job->ticket.log = &job->log;
     connection_memory_find(job->flow->options.memory, &job->ticket, user_of(job));
 }
 
@@ -302,6 +297,7 @@ static void publish(struct connection_job *job)
             },
         .on_published = on_published,
         .context = job,
+        .log = &job->log,
     };
     publisher_send(options->publisher, &job->publication);
 }
@@ -337,7 +333,7 @@ static void on_published(
     if (outcome != PUBLISHED) {
         if (outcome != PUBLISHED_NOT_CANCELLED)
             log_error("connection_flow", "a connection state cannot be published",
-                CONNECTION_JOB_FIELDS(job), LOG_TEXT("reason", reason));
+                LOG_CONTEXT(&job->log), LOG_TEXT("reason", reason));
         abandon(job);
         return;
     }

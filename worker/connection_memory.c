@@ -50,19 +50,21 @@ static bool is_other_type(const struct redis_answer *answer)
 }
 
 static bool is_unavailable(
-    const struct connection_memory *memory, const struct redis_answer *answer)
+    const struct connection_memory_ticket *ticket, const struct redis_answer *answer)
 {
     if (answer->outcome == REDIS_ANSWERED || is_other_type(answer))
         return false;
     static struct log_limit limit;
-    metric_add(memory->unavailable_total, 1);
+    metric_add(ticket->memory->unavailable_total, 1);
     log_limited(&limit, 10000, LOG_LEVEL_WARN, "connection_memory",
         "Redis did not answer; the states of connections wait until it does",
+        LOG_CONTEXT(ticket->log),
         LOG_TEXT("reason", answer->outcome == REDIS_ERROR ? answer->text : "unavailable"));
     return true;
 }
 
-static bool is_usable(const struct redis_answer *answer)
+static bool is_usable(
+    const struct connection_memory_ticket *ticket, const struct redis_answer *answer)
 {
     if (answer->outcome == REDIS_ANSWERED &&
         (answer->kind == REDIS_NIL ||
@@ -70,7 +72,8 @@ static bool is_usable(const struct redis_answer *answer)
         return answer->kind == REDIS_TEXT;
     static struct log_limit limit;
     log_limited(&limit, 10000, LOG_LEVEL_WARN, "connection_memory",
-        "what Redis has in the place of a connection's state is none, and is ignored");
+        "what Redis has in the place of a connection's state is none, and is ignored",
+        LOG_CONTEXT(ticket->log));
     return false;
 }
 
@@ -78,9 +81,9 @@ static void on_found_answer(struct redis_command *command, const struct redis_an
 {
     struct connection_memory_ticket *ticket = command->context;
     struct connection_memory *memory = ticket->memory;
-    if (is_unavailable(memory, answer)) {
+    if (is_unavailable(ticket, answer)) {
         ticket->on_found(ticket, CONNECTION_MEMORY_UNAVAILABLE, NULL, 0);
-    } else if (is_usable(answer)) {
+    } else if (is_usable(ticket, answer)) {
         metric_add(memory->found_total, 1);
         ticket->on_found(ticket, CONNECTION_MEMORY_FOUND, answer->text, answer->text_size);
     } else {
@@ -92,7 +95,7 @@ static void on_found_answer(struct redis_command *command, const struct redis_an
 static void on_kept_answer(struct redis_command *command, const struct redis_answer *answer)
 {
     struct connection_memory_ticket *ticket = command->context;
-    bool ok = !is_unavailable(ticket->memory, answer);
+    bool ok = !is_unavailable(ticket, answer);
     if (ok)
         metric_add(ticket->memory->kept_total, 1);
     ticket->on_kept(ticket, ok);

@@ -35,6 +35,7 @@
 #include <uv.h>
 
 #include "common/deferred.h"
+#include "common/log.h"
 #include "common/redis_client.h"
 
 #define CONNECTION_MEMORY_BYTES_MAX ((size_t)16 * 1024)
@@ -58,6 +59,7 @@ struct connection_memory_ticket {
     /* ok: it is kept; else Redis may or may not have it: keep it again. */
     void (*on_kept)(struct connection_memory_ticket *ticket, bool ok);
     void *context;
+    const struct log_context *log; /* may be NULL */
 
     /* private */
     struct connection_memory *memory;

@@ -279,6 +279,7 @@ static void fetch(struct event_job *job)
         .expires_us = clock_monotonic_us() + job->pointer.life_us - age_us,
         .on_fetched = on_fetched,
         .context = job,
+        .log = &job->log,
     };
     payload_fetch_start(job->flow->options.fetcher, &job->fetch);
 }
@@ -353,7 +354,7 @@ static void on_link_found(
     struct event_job *job = ticket->context;
     if (fact) {
         double since_us = (double)(job->published_wall_us - fact->answered_wall_us);
-        job->context.request_id = fact->request_id;
+        job->context.request_id = job->log.request_id = fact->request_id;
         job->context.offered_provider = fact->provider;
         job->context.matched_by = matches[match];
         job->context.seconds_since_link = since_us > 0 ? since_us / CLOCK_US_PER_SECOND : 0;
@@ -377,8 +378,10 @@ static void recall(struct event_job *job)
     job->tickets_out = subject ? 2 : 1;
     job->link_ticket.on_found = on_link_found;
     job->link_ticket.context = job;
+    job->link_ticket.log = &job->log;
     job->memory_ticket.on_answer = on_remembered;
     job->memory_ticket.context = job;
+    job->memory_ticket.log = &job->log;
     link_memory_find(options->link_memory, &job->link_ticket, event->widget_session_id,
         event->user_id, event->reference_id);
     if (subject)

@@ -47,13 +47,6 @@ void event_job_list_init(struct event_job_list *list)
             "Records of the raw topic by what they wait for.");
 }
 
-static void read_trace(struct event_job *job)
-{
-    struct kafka_header header;
-    if (kafka_record_header(job->record, "traceparent", &header))
-        traceparent_read(header.value, header.value_size, job->trace_id);
-}
-
 struct event_job *event_job_new(struct event_flow *flow, struct event_job_list *list,
     struct kafka_record *record, struct intake_place place)
 {
@@ -61,7 +54,7 @@ struct event_job *event_job_new(struct event_flow *flow, struct event_job_list *
     job->flow = flow;
     job->record = record;
     job->place = place;
-    read_trace(job);
+    job->log = kafka_record_log_context(record, job->trace_id);
     buf_init(&job->json, EVENT_JSON_BYTES_MAX);
     DL_APPEND2(list->jobs, job, previous, next);
     list->count++;

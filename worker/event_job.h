@@ -13,6 +13,7 @@
 #ifndef WORKER_EVENT_JOB_H
 #define WORKER_EVENT_JOB_H
 
+#include "common/log.h"
 #include "common/traceparent.h"
 #include "worker/auth_event.h"
 #include "worker/cloud_event.h"
@@ -56,7 +57,8 @@ struct event_job {
 
     struct kafka_record *record;
     struct intake_place place;
-    char trace_id[TRACE_ID_SIZE]; /* "": it belongs to no trace */
+    char trace_id[TRACE_ID_SIZE]; /* for log.trace_id */
+    struct log_context log;       /* the stages borrow it with their tickets */
     int64_t published_wall_us;    /* the record's timestamp, or its arrival */
 
     /* its places in the two orders: event_order.h */
@@ -113,10 +115,6 @@ const char *event_job_subject(const struct event_job *job);
 /* The fields with which every log line about a job begins. The request is known once the memory of
  * links has told which one the event's link answered. */
 #define EVENT_JOB_FIELDS(job)                                                                      \
-    LOG_TEXT("request_id", (job)->context.request_id),                                             \
-        LOG_TEXT("trace_id", (job)->trace_id[0] ? (job)->trace_id : NULL),                         \
-        LOG_TEXT("topic", (job)->record->topic), LOG_INT("partition", (job)->record->partition),   \
-        LOG_INT("offset", (job)->record->offset),                                                  \
-        LOG_TEXT("state", event_job_state_name((job)->state))
+    LOG_CONTEXT(&(job)->log), LOG_TEXT("state", event_job_state_name((job)->state))
 
 #endif

@@ -72,6 +72,7 @@ static void on_answer(struct redis_command *command, const struct redis_answer *
         metric_add(ticket->memory->unavailable_total, 1);
         log_limited(&limit, 10000, LOG_LEVEL_WARN, "event_memory",
             "Redis did not answer; repeated events may pass until it does",
+            LOG_CONTEXT(ticket->log),
             LOG_TEXT("reason", answer->outcome == REDIS_ERROR ? answer->text : "unavailable"));
     }
     bool known = answer->outcome == REDIS_ANSWERED && answer->kind == REDIS_TEXT;

@@ -32,6 +32,7 @@
 
 #include "common/deferred.h"
 #include "common/digest.h"
+#include "common/log.h"
 #include "common/redis_client.h"
 
 #define EVENT_MEMORY_LOCAL_ENTRIES_MAX 20000
@@ -42,6 +43,7 @@ struct event_memory;
 struct event_memory_ticket {
     void (*on_answer)(struct event_memory_ticket *ticket, bool is_repeat);
     void *context;
+    const struct log_context *log; /* may be NULL */
 
     /* private */
     struct event_memory *memory;

@@ -142,6 +142,7 @@ void event_outbox_send(struct event_outbox *outbox, struct event_job *job)
     job->outbox = outbox;
     job->publication.on_published = on_published;
     job->publication.context = job;
+    job->publication.log = &job->log;
     publisher_send(outbox->options.publisher, &job->publication);
 }
 

@@ -58,7 +58,8 @@ static void encode_fact(const struct link_fact *fact, struct buf *json)
 }
 
 /* What lies in Redis is input like any other. The tree owns the fact's texts; NULL: nothing. */
-static json_value *decode_fact(const char *data, size_t size, struct link_fact *fact)
+static json_value *decode_fact(
+    const char *data, size_t size, struct link_fact *fact, const struct log_context *log)
 {
     static const struct json_limits limits = {
         .bytes_max = VALUE_BYTES_MAX, .depth_max = 2, .values_max = 32};
@@ -77,7 +78,7 @@ static json_value *decode_fact(const char *data, size_t size, struct link_fact *
     }
     static struct log_limit limit;
     log_limited(&limit, 10000, LOG_LEVEL_WARN, "link_memory",
-        "what is noted about a link cannot be read and is ignored",
+        "what is noted about a link cannot be read and is ignored", LOG_CONTEXT(log),
         LOG_TEXT("reason", error.message));
     json_free(tree);
     return NULL;
@@ -89,7 +90,7 @@ static json_value *decode_fact(const char *data, size_t size, struct link_fact *
 static bool take_value(
     struct link_memory_ticket *ticket, enum link_match match, const char *data, size_t size)
 {
-    ticket->tree = decode_fact(data, size, &ticket->fact);
+    ticket->tree = decode_fact(data, size, &ticket->fact, ticket->log);
     if (!ticket->tree)
         return false;
     ticket->match = match;
@@ -110,6 +111,7 @@ static void on_answer(struct redis_command *command, const struct redis_answer *
         metric_add(memory->unavailable_total, 1);
         log_limited(&limit, 10000, LOG_LEVEL_WARN, "link_memory",
             "Redis did not answer; events do not say which request they belong to until it does",
+            LOG_CONTEXT(ticket->log),
             LOG_TEXT("reason", answer->outcome == REDIS_ERROR ? answer->text : "unavailable"));
         tell(ticket);
         return;

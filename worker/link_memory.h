@@ -27,6 +27,7 @@
 
 #include "common/deferred.h"
 #include "common/json.h"
+#include "common/log.h"
 #include "common/redis_client.h"
 
 #define LINK_MEMORY_LOCAL_ENTRIES_MAX 30000 /* a link makes up to three */
@@ -58,6 +59,7 @@ struct link_memory_ticket {
     void (*on_found)(
         struct link_memory_ticket *ticket, const struct link_fact *fact, enum link_match match);
     void *context;
+    const struct log_context *log; /* may be NULL */
 
     /* private */
     struct link_memory *memory;

@@ -112,7 +112,7 @@ static void log_attempt(const struct payload_fetch *fetch, const char *reason)
     bool parsed = url_parse_sized(fetch->url, EVENT_POINTER_URL_BYTES_MAX, &url);
 
     log_limited(&limit, 10000, LOG_LEVEL_WARN, "payload_fetch",
-        "a payload could not be fetched and is tried again",
+        "a payload could not be fetched and is tried again", LOG_CONTEXT(fetch->log),
         LOG_TEXT("host", parsed ? url.host : NULL), LOG_INT("attempt", fetch->attempts),
         LOG_TEXT("reason", reason));
 }

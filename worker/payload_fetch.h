@@ -30,6 +30,7 @@
 #include "common/buf.h"
 #include "common/deferred.h"
 #include "common/http_client.h"
+#include "common/log.h"
 #include "common/time_queue.h"
 #include "worker/event_pointer.h"
 #include "worker/event_scan.h"
@@ -79,6 +80,7 @@ struct payload_fetch {
     void (*on_fetched)(
         struct payload_fetch *fetch, enum payload_outcome outcome, const char *reason);
     void *context;
+    const struct log_context *log; /* may be NULL */
 
     /* answers */
     struct buf body;         /* with PAYLOAD_FETCHED the asker's to buf_release, else empty */

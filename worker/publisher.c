@@ -68,8 +68,9 @@ static void send_again_later(
     log_limited(&limit, 5000, LOG_LEVEL_ERROR, "publisher",
         "a record could not be published and will be tried again; make sure that the topic exists "
         "and that this worker may write to it",
-        LOG_TEXT("topic", publication->delivery.topic), LOG_TEXT("outcome", outcome),
-        LOG_TEXT("reason", reason), LOG_INT("attempts", publication->attempts));
+        LOG_CONTEXT(publication->log), LOG_TEXT("to", publication->delivery.topic),
+        LOG_TEXT("outcome", outcome), LOG_TEXT("reason", reason),
+        LOG_INT("attempts", publication->attempts));
     metric_add(publisher->resent_total, 1);
     publication->resend_us = clock_monotonic_us() + backoff_delay_us(&resend_backoff,
                                                         publication->attempts, backoff_random());

@@ -20,6 +20,7 @@
 #include <uv.h>
 
 #include "common/kafka_producer.h"
+#include "common/log.h"
 #include "common/result.h"
 #include "worker/cloud_event.h"
 
@@ -38,6 +39,7 @@ struct publication {
     void (*on_published)(
         struct publication *publication, enum publication_outcome outcome, const char *reason);
     void *context;
+    const struct log_context *log; /* may be NULL */
 
     /* private */
     struct publisher *publisher;

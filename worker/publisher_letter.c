@@ -4,11 +4,11 @@
 #include <stdlib.h>
 
 #include "common/kafka_consumer.h"
-#include "common/log.h"
 #include "common/memory.h"
 
 struct publisher_letter {
     struct dead_letter letter;
+    const struct log_context *log;
     const char *topic;
     struct publisher *publisher;
     struct publication publication;
@@ -23,14 +23,12 @@ static void on_published(
     struct publication *publication, enum publication_outcome outcome, const char *reason)
 {
     struct publisher_letter *letter = publication->context;
-    const struct kafka_record *record = letter->letter.record;
     if (outcome == PUBLISHED_NOT_TOO_LARGE && publication->delivery.value) {
         send_letter(letter, false);
         return;
     }
     if (outcome != PUBLISHED && outcome != PUBLISHED_NOT_CANCELLED)
-        log_error("publisher", "a dead letter cannot be written", LOG_TEXT("topic", record->topic),
-            LOG_INT("partition", record->partition), LOG_INT("offset", record->offset),
+        log_error("publisher", "a dead letter cannot be written", LOG_CONTEXT(letter->log),
             LOG_TEXT("reason", reason));
     letter->on_buried(letter->context, outcome == PUBLISHED);
     cloud_event_headers_release(&letter->headers);
@@ -59,17 +57,19 @@ static void send_letter(struct publisher_letter *letter, bool with_value)
             },
         .on_published = on_published,
         .context = letter,
+        .log = letter->log,
     };
     publisher_send(letter->publisher, &letter->publication);
 }
 
 void publisher_bury(struct publisher *publisher, const char *topic,
-    const struct dead_letter *letter, void (*on_buried)(void *context, bool persisted),
-    void *context)
+    const struct dead_letter *letter, const struct log_context *log,
+    void (*on_buried)(void *context, bool persisted), void *context)
 {
     struct publisher_letter *sent = memory_new(sizeof *sent);
     sent->letter = *letter;
     sent->letter.header_at = kafka_record_header_at;
+    sent->log = log;
     sent->topic = topic;
     sent->publisher = publisher;
     sent->on_buried = on_buried;

@@ -53,7 +53,8 @@ static void encode_link(const struct terra_link *link, struct buf *json)
 }
 
 /* What lies in Redis is input like any other: something else there counts as nothing. */
-static bool decode_link(const char *data, size_t size, struct terra_link *link)
+static bool decode_link(
+    const char *data, size_t size, struct terra_link *link, const struct log_context *log)
 {
     static const struct json_limits limits = {
         .bytes_max = VALUE_BYTES_MAX, .depth_max = 3, .values_max = 64};
@@ -80,7 +81,8 @@ static bool decode_link(const char *data, size_t size, struct terra_link *link)
     } else {
         static struct log_limit limit;
         log_limited(&limit, 10000, LOG_LEVEL_WARN, "reply_cache",
-            "a kept link cannot be read and is ignored", LOG_TEXT("reason", error.message));
+            "a kept link cannot be read and is ignored", LOG_CONTEXT(log),
+            LOG_TEXT("reason", error.message));
     }
     json_free(tree);
     return usable;
@@ -89,7 +91,7 @@ static bool decode_link(const char *data, size_t size, struct terra_link *link)
 static void answer_with_value(struct reply_cache_ticket *ticket, const char *value, size_t size)
 {
     struct terra_link link;
-    if (!value || !decode_link(value, size, &link)) {
+    if (!value || !decode_link(value, size, &link, ticket->log)) {
         ticket->on_link(ticket, NULL);
         return;
     }
@@ -110,6 +112,7 @@ static void on_answer(struct redis_command *command, const struct redis_answer *
         metric_add(cache->unavailable_total, 1);
         log_limited(&limit, 10000, LOG_LEVEL_WARN, "reply_cache",
             "Redis did not answer; a repeated request may cost a second call until it does",
+            LOG_CONTEXT(ticket->log),
             LOG_TEXT("reason", answer->outcome == REDIS_ERROR ? answer->text : "unavailable"));
         ticket->on_link(ticket, NULL);
     } else if (own_won) {

@@ -19,6 +19,7 @@
 
 #include "common/buf.h"
 #include "common/digest.h"
+#include "common/log.h"
 #include "common/redis_client.h"
 #include "worker/terra_api.h"
 
@@ -32,6 +33,7 @@ struct reply_cache_ticket {
      * (terra_link_take); NULL: nothing. */
     void (*on_link)(struct reply_cache_ticket *ticket, struct terra_link *link);
     void *context;
+    const struct log_context *log; /* may be NULL */
 
     /* private */
     struct reply_cache *cache;

@@ -114,7 +114,7 @@ static void log_refusal(
 {
     static struct log_limit limit;
     log_limited(&limit, 1000, LOG_LEVEL_WARN, "terra_call", "Terra gave no link",
-        LOG_TEXT("environment", call->environment->name),
+        LOG_CONTEXT(call->log), LOG_TEXT("environment", call->environment->name),
         LOG_TEXT("endpoint", terra_endpoint_name(call->endpoint)),
         LOG_TEXT("code", connect_code_name(answer->error.code)),
         LOG_INT("http_status", answer->error.http_status),

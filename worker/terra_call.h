@@ -25,6 +25,7 @@
 #include <uv.h>
 
 #include "common/http_client.h"
+#include "common/log.h"
 #include "worker/terra_api.h"
 
 struct terra_caller;
@@ -39,6 +40,7 @@ struct terra_caller_options {
 struct terra_call {
     void (*on_answer)(struct terra_call *call, struct terra_answer *answer);
     void *context;
+    const struct log_context *log; /* may be NULL */
     /* Bits by enum terra_endpoint: those that answered TERRA_OTHER_ENDPOINT. The asker zeroes it
      * for a new request. */
     unsigned endpoints_gone;

@@ -94,7 +94,7 @@ def test_a_replies_topic_that_is_made_later(make_fleet):
     for number in range(40):
         writer.post(later.requests, {"reference_id": f"r{number}"}, partition=number % fleet.partitions)
     writer.flush()
-    line = worker.wait_for_log(says("make sure that the topic exists", topic=later.replies))
+    line = worker.wait_for_log(says("make sure that the topic exists", to=later.replies))
     assert line["level"] == "error"
     create_topics(fleet.bootstrap, [later.replies], config=BROKER_TIME)
     with TopicReader(fleet.bootstrap, later.replies) as replies:

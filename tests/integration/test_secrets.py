@@ -1,7 +1,7 @@
 """Keys, passwords, links, pointers and payloads stay where they belong, whatever happens to them.
 
 One worker with all flows, at debug level, goes through every path with marked secrets; then all that it and the
-commands have written is searched for the marks. A dead letter's value and its copies of the record's headers are the
+commands have written is searched for the marks, and its log for lines that do not say whose they are. A dead letter's value and its copies of the record's headers are the
 source's own. A link belongs into one place, the value of its reply. What an error says about a field of few words, such
 as language, quotes it; about any other it does not.
 """
@@ -26,12 +26,19 @@ from support.worker import Worker
 
 OK, FAILED, CONFIG = 0, 1, 78
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+TRACED = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
 UNREADABLE_EVENTS = ("{broken %s", '{"type":"auth","note":"%s"}', '{"type":"s3_payload","token":"%s"}',
     '{"type":"s3_payload","url":"no url %s"}',
     '{"type":"auth","user":[{"user_id":"a"},{"user_id":"b"}],"note":"%s"}')
 FORBIDDEN_URLS = ("https://evil.example/%s?signature=%s", "http://169.254.169.254/%s?token=%s",
     "https://%s:%s@storage.googleapis.com/x", "file:///etc/%s/%s")
+
+# Whose lines are about one job, and whose about the worker and what it stands on.
+JOB_AREAS = {"connect_flow", "connect_outbox", "reply_cache", "terra_call", "publisher", "event_flow", "event_outbox",
+    "payload_fetch", "event_memory", "link_memory", "connection_flow", "connection_memory"}
+OTHER_AREAS = {"admission", "intake", "kafka", "redis", "status", "terra_health", "worker"}
+# The job that left a note has ended by then.
+ABOUT_NO_JOB = {"Redis did not take what was to be remembered"}
 
 
 def mark():
@@ -61,6 +68,7 @@ class Everything:
 
     def __init__(self, stack, folder):
         self.marks, self.texts = Marks(), {}
+        self.traced = set()  # places of records that belong to the trace
         self._stack, self._folder = stack, folder
         self.redis = stack.enter_context(
             RedisServer(arguments=["--user", "worker", "on", f">{self.marks.redis_password}", "~*", "&*", "+@all"]))
@@ -93,8 +101,15 @@ class Everything:
 
     def send(self, value, **headers):
         partition, offset = self.flows.writer.send(self.connect.requests, value,
-            headers={"x-secret": self.marks.payload, "authorization": self.marks.payload, **headers})
-        return f"{self.connect.requests}/{partition}/{offset}"
+            headers={"x-secret": self.marks.payload, "authorization": self.marks.payload, **TRACED, **headers})
+        return self.note_traced(f"{self.connect.requests}/{partition}/{offset}")
+
+    def note_traced(self, place):
+        self.traced.add(place)
+        return place
+
+    def wait_for_line(self, area, words):
+        self.worker.wait_for_log(lambda line: line.get("area") == area and words in line["message"])
 
     def request(self, **fields):
         redirect = f"https://app.example/?code={self.marks.redirect}"
@@ -110,12 +125,20 @@ class Everything:
 
     def link(self, **fields):
         """A request that is answered with a link: its reply."""
-        reply = self.reply(self.send(self.request(**fields), traceparent=PARENT))
+        return self.take_link(self.reply(self.send(self.request(**fields))))
+
+    def take_link(self, reply):
         assert reply["status"] == "success", reply
         self.marks.links |= {reply["link"], re.split(r"[/=]", reply["link"])[-1]}
         return reply
 
     # ---- events ----
+
+    def send_raw(self, value):
+        return self.note_traced(self.flows.send_raw(value, headers=TRACED))
+
+    def send_event(self, value):
+        return self.note_traced(self.flows.send_event(value, headers=TRACED))
 
     def letter_code(self, place):
         return self.flows.dead_letter(place).header("error-code").decode()
@@ -141,9 +164,8 @@ def links_are_given(everything):
     direct = everything.link(provider="OURA")
     widget = everything.link(environment="other")
     again = everything.request(request_id=new_id("r"))
-    first, second = (everything.reply(everything.send(again))["link"] for _ in range(2))
-    assert first == second
-    everything.marks.links |= {first, re.split(r"[/=]", first)[-1]}
+    first, second = (everything.take_link(everything.reply(everything.send(again))) for _ in range(2))
+    assert first["link"] == second["link"]
     retried = everything.link(reference_id=new_id("sandbox-flaky-1"))
     assert retried["attempts"] == 2
     for reply, delivery in ((direct, "inline"), (widget, "pointer")):
@@ -155,14 +177,14 @@ def links_are_given(everything):
 
 
 def requests_fail(everything):
-    """Every error code that a request can bring about."""
+    """Every error code that a request, or Terra's answer to it, can bring about."""
     marks, sent = everything.marks, {}
     for code in ("rejected_by_terra", "credentials_rejected", "endpoint_retired", "user_limit_reached",
             "terra_unavailable", "rate_limited"):
         # A 429 makes all calls of its environment wait.
         environment = "other" if code == "rate_limited" else "default"
         request = everything.request(reference_id=new_id(f"sandbox-{code}"), environment=environment)
-        sent[everything.send(request, traceparent=PARENT)] = code
+        sent[everything.send(request)] = code
     # Terra's own words may hold what we sent, and links.
     url = f"https://widget.example/session/{marks.told_by_terra}?token={marks.told_by_terra}"
     body = {"status": "error", "message": f"the key {marks.api_key} of {url} is bad", "url": url}
@@ -192,11 +214,10 @@ def requests_fail(everything):
 def events_go_wrong(everything):
     marks, sent = everything.marks, {}
     for text in UNREADABLE_EVENTS:
-        value = (text % marks.payload).encode()
-        sent[everything.flows.send_raw(value, headers={"traceparent": PARENT})] = "invalid_event"
+        sent[everything.send_raw((text % marks.payload).encode())] = "invalid_event"
     for url in FORBIDDEN_URLS:
         pointer = {"type": "s3_payload", "url": url % (marks.pointer, marks.pointer), "expires_in": 600}
-        sent[everything.flows.send_raw(pointer)] = "payload_forbidden"
+        sent[everything.send_raw(pointer)] = "payload_forbidden"
     body = UNREADABLE_EVENTS[-1] % marks.payload
     sent[everything.emit(body=body)] = "invalid_event"
     sent[everything.emit(expires_in=600, ttl_ms=0)] = "payload_expired"
@@ -213,9 +234,86 @@ def events_go_wrong(everything):
     everything.flows.event(everything.emit(reference_id=tried_again))
     everything.emit(type="daily")
     everything.emit(type="brand_new_type", delivery="inline")
-    sent[everything.flows.send_event(f"{{broken {marks.payload}".encode())] = "invalid_event"
+    undated = {"kind": "connected", "user_id": "u", "request_id": "r", "provider": marks.payload}
+    for value in (f"{{broken {marks.payload}".encode(), undated):
+        sent[everything.send_event(value)] = "invalid_event"
     for place, code in sent.items():
         assert everything.letter_code(place) == code, (place, code)
+
+
+def redis_fails(everything):
+    """First what lies there is another's, then it is away."""
+    redis, broken = everything.redis, f"{{broken {everything.marks.payload}"
+    request = everything.request(request_id=new_id("r"))
+    user = {"user_id": new_id("user"), "reference_id": request["reference_id"], "provider": "GARMIN"}
+
+    def ask():
+        everything.take_link(everything.reply(everything.send(request)))
+
+    def tell(kind, status=None):
+        everything.send_raw({"type": kind, "status": "warning", "user": user, "message": broken})
+        if status:
+            everything.flows.wait_for_connection(user["user_id"], lambda state: state["status"] == status)
+
+    def spoil(kind, put=lambda client, key: client.set(key, broken)):
+        with redis.client() as client:
+            for key in client.keys(f"*:{kind}:*"):
+                put(client, key)
+
+    ask()
+    tell("user_reauth", "connected")
+    spoil("reply")
+    ask()
+    spoil("link")
+    spoil("connection")
+    tell("connection_error", "degraded")
+    spoil("connection", lambda client, key: client.delete(key) and client.lpush(key, broken))
+    tell("access_revoked", "revoked")
+    for area, words in (("reply_cache", "cannot be read"), ("link_memory", "cannot be read"),
+            ("connection_flow", "cannot be read"), ("connection_memory", "is none")):
+        everything.wait_for_line(area, words)
+
+    redis.kill()
+    everything.link()
+    tell("user_reauth")
+    for area in ("reply_cache", "event_memory", "link_memory", "connection_memory"):
+        everything.wait_for_line(area, "Redis did not answer")
+    redis.start()
+    everything.flows.wait_for_connection(user["user_id"], lambda state: state["status"] == "connected")
+
+
+def kafka_refuses(everything):
+    """A record, for its size or otherwise, and then what is sent in its place."""
+    sandbox, worker = everything.flows.sandbox, everything.worker
+
+    def nothing_is_sent():
+        return all(worker.metric(f'terra_connect_records_in_flight{{flow="{flow}"}}') == 0
+            for flow in ("connect", "events", "connections"))
+
+    def refuse(send, error, count=1):
+        """Terra takes a second, so it is what comes of the record that meets the refusals."""
+        eventually(nothing_is_sent)
+        reference = new_id()
+        for endpoint in ("widget_session", "payload"):
+            sandbox.add_fault(endpoint=endpoint, reference_id_prefix=reference, delay_ms=1000)
+        place = send(reference)
+        sandbox.fail_kafka_requests("Produce", error, count)
+        return place
+
+    def ask(reference):
+        return everything.send(everything.request(reference_id=reference))
+
+    def emit(reference):
+        return everything.emit(reference_id=reference)
+
+    everything.take_link(everything.reply(refuse(ask, "POLICY_VIOLATION")))
+    everything.wait_for_line("publisher", "will be tried again")
+    assert everything.letter_code(refuse(emit, "MSG_SIZE_TOO_LARGE")) == "event_too_large"
+    assert everything.code(refuse(ask, "MSG_SIZE_TOO_LARGE")) == "internal_error"
+    assert everything.letter_code(refuse(ask, "MSG_SIZE_TOO_LARGE", count=2)) == "internal_error"
+    # Nor its dead letter, with and without its value: the request stays in Kafka, so this is the last one.
+    refuse(ask, "MSG_SIZE_TOO_LARGE", count=4)
+    everything.wait_for_line("publisher", "a dead letter cannot be written")
 
 
 def commands_are_run(everything):
@@ -288,13 +386,16 @@ def written():
         links_are_given(everything)
         requests_fail(everything)
         events_go_wrong(everything)
+        redis_fails(everything)
+        kafka_refuses(everything)
         pages_are_read(everything, everything.worker)
         commands_are_run(everything)
         a_worker_is_refused(everything)
         everything.worker.stop()
         everything.keep("log", everything.worker.stderr)
         records_are_kept(everything)
-        yield SimpleNamespace(marks=everything.marks, texts=everything.texts, log=everything.worker.log)
+        yield SimpleNamespace(marks=everything.marks, texts=everything.texts, log=everything.worker.log,
+            traced=everything.traced, requests=everything.connect.requests)
 
 
 def shown_in(written, marks, texts):
@@ -319,7 +420,27 @@ def test_payloads_are_nowhere_but_in_what_shows_records(written):
     assert shown_in(written, {written.marks.payload}, texts) == set()
 
 
+def test_lines_about_a_job_say_whose_they_are(written):
+    """Its place in Kafka, its trace where it has one, and its request where that is known."""
+    lines = [line for line in written.log if line["area"] in JOB_AREAS and line["message"] not in ABOUT_NO_JOB]
+    assert {line["area"] for line in lines} == JOB_AREAS
+    for line in lines:
+        place = f"{line.get('topic')}/{line.get('partition')}/{line.get('offset')}"
+        assert re.fullmatch(r"t[0-9a-f]+\..+/[0-9]+/[0-9]+", place), line
+        assert line.get("trace_id") == TRACE or place not in written.traced, line
+        assert "request_id" in line or line["topic"] != written.requests, line
+    areas = {line["area"] for line in lines if line.get("trace_id") == TRACE}
+    assert JOB_AREAS - areas <= {"payload_fetch", "event_outbox"}, "Terra's own records belong to no trace"
+
+
 def test_lines_about_an_event_name_its_request(written):
-    lines = [line for line in written.log if line.get("area") == "event_flow" and line.get("message") == "step"]
+    lines = [line for line in written.log if line["area"] == "event_flow" and line["message"] == "step"]
     assert any(line.get("request_id") for line in lines)
-    assert any(line.get("trace_id") == TRACE for line in lines)
+
+
+def test_lines_are_whole(written):
+    """Each is of a known area, and has no field twice, of which readers of JSON would take one."""
+    assert {line["area"] for line in written.log} <= JOB_AREAS | OTHER_AREAS
+    for line in written.texts["log"][0].splitlines():
+        names = [name for name, _ in json.loads(line, object_pairs_hook=list)]
+        assert len(names) == len(set(names)), line

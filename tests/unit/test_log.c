@@ -79,6 +79,29 @@ static void test_example_lines(void **state)
                                    "\"area\":\"a\",\"message\":\"no fields\"}\n");
 }
 
+static void test_context(void **state)
+{
+    static const struct log_context whole = {"r 1", "4bf9", "t.x", 3, INT64_C(5000000000)};
+    static const struct log_context unknown = {.topic = "t.x"};
+    static const struct {
+        const struct log_context *context;
+        const char *fields;
+    } rows[] = {
+        {&whole, "\"request_id\":\"r 1\",\"trace_id\":\"4bf9\",\"topic\":\"t.x\","
+                 "\"partition\":3,\"offset\":5000000000,"},
+        {&unknown, "\"topic\":\"t.x\",\"partition\":0,\"offset\":0,"},
+        {NULL, ""},
+    };
+    (void)state;
+    log_configure(LOG_LEVEL_INFO, LOG_FORMAT_JSON);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char expected[160];
+        snprintf(expected, sizeof(expected), "\"before\":1,%s\"after\":2}\n", rows[i].fields);
+        log_info("a", "b", LOG_INT("before", 1), LOG_CONTEXT(rows[i].context), LOG_INT("after", 2));
+        assert_non_null(strstr(last_line, expected));
+    }
+}
+
 static void test_levels(void **state)
 {
     (void)state;
@@ -314,6 +337,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_example_lines, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_context, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_levels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_values, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_message_is_escaped_too, set_up, tear_down),
