@@ -23,7 +23,7 @@ enum connect_code {
     CONNECT_TERRA_UNAVAILABLE,      /* Terra: not reachable or failing after all attempts */
     CONNECT_RATE_LIMITED,           /* nobody: no room under the limit before the deadline */
     CONNECT_DEADLINE_EXCEEDED,      /* nobody: no answer in time */
-    CONNECT_INTERNAL_ERROR,         /* operator: a fault of ours */
+    CONNECT_INTERNAL_ERROR,         /* operator: too large a reply for its topic */
     CONNECT_CODE_COUNT
 };
 

@@ -139,6 +139,27 @@ def test_an_address_that_fails_only_when_published_to(flow):
     assert len(flow.calls_for(value["reference_id"])) == 1
 
 
+def test_a_reply_that_is_too_large_for_its_topic(flow):
+    """The link goes nowhere; it is kept, as above. Where not even the error goes there, it is a dead letter."""
+    for refused in (1, 2):
+        # Nothing else may go out meanwhile, and it only when it has been told to be refused.
+        eventually(lambda: flow.worker.metric('terra_connect_records_in_flight{flow="connect"}') == 0)
+        value = {"reference_id": new_id(), "request_id": new_id("r")}
+        flow.sandbox.add_fault(delay_ms=1000, reference_id_prefix=value["reference_id"])
+        place = flow.send(value)
+        flow.sandbox.fail_kafka_requests("Produce", "MSG_SIZE_TOO_LARGE", refused)
+        if refused == 1:
+            reply = flow.reply(place).json
+            assert reply["error"]["code"] == "internal_error" and "link" not in reply
+            assert "max.message.bytes" in reply["error"]["message"]
+            assert flow.outcome(place).json["error"]["code"] == "internal_error"
+        else:
+            assert flow.dead_letter(place).header("error-code") == b"internal_error"
+        assert flow.answers(place) == 1
+        assert is_link(flow.ask(value).json["link"])
+        assert len(flow.calls_for(value["reference_id"])) == 1
+
+
 def test_an_unreadable_request_with_a_bad_address_is_answered_by_default(flow):
     """It named an address, so somebody waits, though not where it said."""
     place = flow.send(b"garbage", headers={"reply-to": "elsewhere"})

@@ -106,6 +106,18 @@ def test_a_replies_topic_that_is_made_later(make_fleet):
     assert sum(ledger.committed.values()) == 40
 
 
+def test_a_reply_topic_that_takes_small_records_only(make_fleet, read_topic):
+    fleet = make_fleet()
+    small = fleet.topics.replies + ".small"
+    create_topics(fleet.bootstrap, [small], config={"max.message.bytes": "300"})
+    worker = fleet.start()
+    TopicWriter(fleet.bootstrap).send(fleet.topics.requests, {"reference_id": "u1"}, headers={"reply-to": small})
+    reply = read_topic(fleet.bootstrap, fleet.topics.replies).wait_for_reference("u1").json
+    assert reply["error"]["code"] == "internal_error" and "link" not in reply
+    assert worker.wait_for_log("a reply is too large for its topic")["topic"] == fleet.topics.requests
+    fleet.stop_all()
+
+
 @pytest.fixture(scope="module")
 def guarded_kafka(make_kafka):
     """A broker that makes topics on demand, with a second door for those who know the word."""
