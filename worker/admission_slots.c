@@ -381,8 +381,8 @@ static void on_message(struct redis_subscription *subscription, const char *text
     slots->options.on_change(slots->options.context, false);
 }
 
-/* News may have passed meanwhile: the next slot is not used before Redis was asked. And at the start
- * it is good to know how its clock stands before much comes at once. */
+/* News may have passed meanwhile: the next slot is not used before Redis was asked. And at the
+ * start it is good to know how its clock stands before much comes at once. */
 static void on_subscribed(struct redis_subscription *subscription)
 {
     struct admission_slots *slots = subscription->context;

@@ -14,9 +14,9 @@
  *  - A slot of an older epoch is void: a cooldown, a pause or a changed limit has come since. News
  *    of an epoch is pushed on a channel, and each answer carries it.
  *  - Redis' answer says "in so many microseconds", and its time. The least late answer so far tells
- *    how its clock and ours stand, so no slot is used early, and a process that was late to read the
- *    answer, or stood still, sees that its slots are late. A clock of Redis that is set is noticed
- *    by the next answer, to within the time for which that was asked for.
+ *    how its clock and ours stand, so no slot is used early, and a process that was late to read
+ *    the answer, or stood still, sees that its slots are late. A clock of Redis that is set is
+ *    noticed by the next answer, to within the time for which that was asked for.
  *
  * Without Redis (admission_without_redis), which is also where one call fails for whatever reason:
  *  - slots in hand are used up, then: none at all, this worker's part of the limit (limit x own
@@ -26,8 +26,8 @@
  *  - for ADMISSION_RETURN_US after that, slots of Redis are used no faster than the part would
  *    allow, and asked for one by one, as it lets them begin: most of a lease, whose slots follow
  *    each other at the pace of all workers, would be late. By then every worker has come back. So
- *    over any second never more than limit + burst + one per worker start in all; only a worker that
- *    is cut off while the others are not adds its part to their whole limit.
+ *    over any second never more than limit + burst + one per worker start in all; only a worker
+ *    that is cut off while the others are not adds its part to their whole limit.
  *
  * What is not promised: Redis that fails over to a replica may forget the slots it granted in the
  * last moments: as many as the replica lagged behind start twice. Redis that has lost all starts

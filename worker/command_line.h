@@ -33,7 +33,8 @@ struct command_options {
 bool command_read_options(
     const struct command_options *options, void *into, int argc, char **argv, int *exit_code);
 
-/* After the options, for a subcommand that takes no words: false, and refused, where there is one. */
+/* After the options, for a subcommand that takes no words: false, and refused, where there is
+ * one. */
 bool command_has_no_words(const char *command, int argc, char **argv, int *exit_code);
 
 /* Decimal digits alone, from `least` to `most`. */

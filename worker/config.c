@@ -275,8 +275,8 @@ static bool is_secret_property(const char *name)
            strstr(name, "jaas") || strstr(name, "token") || strstr(name, "oauthbearer.config");
 }
 
-/* The value of a property, or what its file holds: sasl.password.file is cut to sasl.password. NULL:
- * there is none, or an error that was told. */
+/* The value of a property, or what its file holds: sasl.password.file is cut to sasl.password.
+ * NULL: there is none, or an error that was told. */
 static char *find_property_value(
     char *property, const char *name, const char *value, struct buf *errors)
 {

@@ -20,10 +20,31 @@ def jain(counts):
     return sum(counts) ** 2 / (len(counts) * sum(count * count for count in counts))
 
 
+def round_robin(calls, workers):
+    """The index of so many calls that go round: what the best can have, since they may not divide evenly."""
+    each, more = divmod(calls, workers)
+    return jain([each + 1] * more + [each] * (workers - more)) if calls else 1
+
+
+def once_all_have_begun(arrivals, workers):
+    """The calls after every worker has had its first. Who comes first to a limit at rest has its burst, and the first
+    leases while fewer are known to share it. All calls, where a worker never had one."""
+    firsts = {}
+    for time_us, worker in sorted(arrivals):
+        firsts.setdefault(worker, time_us)
+    begun_us = max(firsts.values()) if len(firsts) == len(workers) else -1
+    return [(time_us, worker) for time_us, worker in arrivals if time_us > begun_us]
+
+
 def uses(arrivals, limit, from_us, seconds):
     """How much of the limit was used in each of so many seconds, one after the other."""
     counts = Counter((time_us - from_us) // SECOND for time_us, _ in arrivals)
     return [counts[second] / limit for second in range(seconds)]
+
+
+def fairness(arrivals, workers):
+    served = Counter(worker for _, worker in arrivals)
+    return jain([served[worker] for worker in workers]) if arrivals else 1
 
 
 def percentile(ascending, share):
@@ -42,13 +63,14 @@ class Figures:
     def __init__(self, arrivals, workers, limit, burst, redis_calls):
         self.limit, self.burst = limit, burst
         times = sorted(time_us for time_us, _ in arrivals)
-        served = Counter(worker for _, worker in arrivals)
         self.calls = len(times)
         lasted_us = max(1, times[-1] - times[0])
         self.use = max(0, self.calls - burst) / (lasted_us * limit / SECOND)
         self.second, self.tenth = busiest(times, SECOND), busiest(times, SECOND // 10)
         self.redis_calls = redis_calls / self.calls
-        self.fairness = jain([served[worker] for worker in workers])
+        self.fairness_from_start = fairness(arrivals, workers)
+        later = once_all_have_begun(arrivals, workers)
+        self.fairness, self.fairness_best = fairness(later, workers), round_robin(len(later), len(workers))
         errors = sorted(abs(time_us - times[0] - ideal_us(number, limit, burst))
                         for number, time_us in enumerate(times))
         self.error_p50_ms, self.error_p99_ms = (percentile(errors, share) / 1000 for share in (0.5, 0.99))
@@ -57,7 +79,8 @@ class Figures:
         allowed, tenth_allowed = allowed or self.limit + self.burst, self.limit / 10 + self.burst
         print(f"  {name:13} use {100 * self.use:5.1f} %   busiest 1 s {self.second:6} of {allowed:<6.0f}"
               f"{verdict(self.second <= allowed)}   100 ms {self.tenth:5} of {tenth_allowed:<5.0f}   "
-              f"Redis {self.redis_calls:6.2f} per call   Jain {self.fairness:.4f}   "
+              f"Redis {self.redis_calls:6.2f} per call   Jain {self.fairness:.4f} of {self.fairness_best:.4f} "
+              f"({self.fairness_from_start:.4f} from the start)   "
               f"off schedule p50 {self.error_p50_ms:7.1f} ms, p99 {self.error_p99_ms:7.1f} ms", flush=True)
 
 

@@ -8,8 +8,9 @@
  *
  * Every worker begins with its part of the requests waiting. What goes wrong meanwhile: see the
  * constants. "redis down at" is the second at which Redis goes, 0: never, and "for" how many
- * milliseconds it stays away; "redis forgets" is 1 where it is empty then. Writes pairs of 64-bit integers, microseconds and worker, to
- * the file: when calls arrived at Terra, and whose; and one line of JSON to stdout.
+ * milliseconds it stays away; "redis forgets" is 1 where it is empty then. Writes pairs of 64-bit
+ * integers, microseconds and worker, to the file: when calls arrived at Terra, and whose; and one
+ * line of JSON to stdout.
  */
 #include <inttypes.h>
 #include <math.h>

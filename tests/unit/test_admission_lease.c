@@ -87,8 +87,8 @@ static void test_share_holds_back(void **state)
     end();
 }
 
-/* Of slots that begin at Redis' "now", answer by answer. What its clock shows is of no interest, but
- * how much later. */
+/* Of slots that begin at Redis' "now", answer by answer. What its clock shows is of no interest,
+ * but how much later. */
 static void test_when_slots_begin(void **state)
 {
     (void)state;
