@@ -17,11 +17,9 @@
 #include "worker/event_order.h"
 #include "worker/event_outbox.h"
 #include "worker/event_scan.h"
+#include "worker/recent_share.h"
 
-enum {
-    DATA_WINDOW_RECORDS = 1000,       /* over so many records is the share of data looked at */
-    DATA_ADVICE_INTERVAL_MS = 3600000 /* how often the operator is told at most */
-};
+enum { DATA_ADVICE_INTERVAL_MS = 3600000 }; /* how often the operator is told at most */
 
 struct event_flow {
     struct event_flow_options options;
@@ -31,10 +29,10 @@ struct event_flow {
     struct event_outbox *outbox;
     struct event_batch *batch; /* NULL: at least once */
     bool draining;
-    unsigned window_records, window_data;
+    struct recent_share data_share; /* of records and payloads */
     struct deferred_queue deferred;
     struct deferred drained;
-    struct metric *records_total[EVENT_CLASS_COUNT], *last_record, *data_share, *repeats_total;
+    struct metric *records_total[EVENT_CLASS_COUNT], *last_record, *data_ratio, *repeats_total;
 };
 
 static void settle(struct event_job *job, enum event_job_fate fate);
@@ -117,18 +115,15 @@ static void fail(struct event_job *job, const char *code, const char *message)
 static void advise_on_data(struct event_flow *flow, enum event_class class)
 {
     static struct log_limit limit;
-    flow->window_records++;
-    flow->window_data += class == EVENT_DATA;
-    if (flow->window_records < DATA_WINDOW_RECORDS)
+    int64_t now_us = clock_monotonic_us();
+    if (!recent_share_add(&flow->data_share, class == EVENT_DATA, now_us))
         return;
-    double share = (double)flow->window_data / flow->window_records;
-    metric_set(flow->data_share, share);
+    double share = recent_share_ratio(&flow->data_share, now_us);
     if (share > 0.5)
         log_limited(&limit, DATA_ADVICE_INTERVAL_MS, LOG_LEVEL_WARN, "event_flow",
             "most records are data, not auth events; limit the destination at Terra to auth event "
             "types",
             LOG_INT("data_percent", (int64_t)(share * 100)));
-    flow->window_records = flow->window_data = 0;
 }
 
 /* What a record, or the payload behind its pointer, turned out to be. */
@@ -481,8 +476,9 @@ static void register_metrics(struct event_flow *flow)
     }
     flow->last_record = metrics_gauge("terra_connect_raw_record_last_timestamp_seconds", NULL,
         "Timestamp of the newest record taken from the raw topic, in Unix time.");
-    flow->data_share = metrics_gauge("terra_connect_raw_data_share", NULL,
-        "Share of data among the last thousand records and payloads, 0 to 1.");
+    flow->data_ratio = metrics_gauge("terra_connect_raw_data_ratio", NULL,
+        "Share of data among the records and payloads of the last 10 to 20 minutes, or the last "
+        "one to two thousand, 0 to 1; 0 also when none came.");
     flow->repeats_total = metrics_counter("terra_connect_event_repeats_total", NULL,
         "Auth events dropped as repeats of the last one of their user.");
 }
@@ -543,4 +539,9 @@ void event_flow_free(struct event_flow *flow)
 unsigned event_flow_jobs(const struct event_flow *flow)
 {
     return flow->jobs.count;
+}
+
+void event_flow_refresh_metrics(struct event_flow *flow)
+{
+    metric_set(flow->data_ratio, recent_share_ratio(&flow->data_share, clock_monotonic_us()));
 }

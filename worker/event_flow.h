@@ -64,5 +64,7 @@ void event_flow_take(
 void event_flow_let_go_leaving(struct event_flow *flow);
 
 unsigned event_flow_jobs(const struct event_flow *flow);
+/* What share of the records is data is worked out when it is asked for. */
+void event_flow_refresh_metrics(struct event_flow *flow);
 
 #endif

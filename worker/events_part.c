@@ -95,6 +95,11 @@ static unsigned jobs(const struct worker_part *part)
     return event_flow_jobs(((const struct events_part *)part)->flow);
 }
 
+static void refresh_metrics(struct worker_part *part)
+{
+    event_flow_refresh_metrics(((struct events_part *)part)->flow);
+}
+
 /* ---- building up ---- */
 
 static bool make_rules(struct events_part *events, char error[WORKER_PART_ERROR_SIZE])
@@ -216,6 +221,7 @@ const struct worker_part_type events_part = {
     .drain = drain,
     .abandon = abandon,
     .jobs = jobs,
+    .refresh_metrics = refresh_metrics,
     .close = close_built,
     .free = free_built,
 };

@@ -177,12 +177,20 @@ def test_traces_pass_through(flows):
     assert event.header("traceparent") == trace.encode() and event.header("tracestate") == b"a=b"
 
 
+def test_the_share_of_data_is_known_from_the_first_record_on():
+    with EventFlows(flow="events", redis=False) as flows:
+        flows.sandbox.emit({"type": "daily"}, {"type": "auth", "user_id": new_id("user"), "count": 2},
+            {"type": "auth", "user_id": new_id("user"), "delivery": "inline"})
+        flows.events.wait_for(count=3)
+        eventually(lambda: metric(flows.worker, "terra_connect_raw_data_ratio") == 0.25)
+
+
 def test_most_records_are_data():
     with EventFlows(flow="events", redis=False) as flows:
         flows.sandbox.emit({"type": "daily", "count": 1100, "delivery": "inline"})
         line = flows.worker.wait_for_log(lambda line: "most records are data" in line.get("message", ""))
         assert line["data_percent"] == 100
-        assert metric(flows.worker, "terra_connect_raw_data_share") == 1
+        assert metric(flows.worker, "terra_connect_raw_data_ratio") == 1
 
 
 def test_a_missing_topic_holds_up_no_other_flow():
