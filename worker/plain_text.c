@@ -5,7 +5,7 @@
 
 #include "common/utf8.h"
 
-void plain_text_append(struct buf *text, const char *data, size_t size)
+static void append(struct buf *text, const char *data, size_t size, bool quoted)
 {
     bool cut = size > PLAIN_TEXT_BYTES_MAX;
     if (cut)
@@ -15,6 +15,8 @@ void plain_text_append(struct buf *text, const char *data, size_t size)
         unsigned char first = (unsigned char)data[at];
         bool control = first < ' ' || first == 0x7f ||
                        (length == 2 && first == 0xc2 && (unsigned char)data[at + 1] < 0xa0);
+        if (quoted && (first == '"' || first == '\\'))
+            buf_append_char(text, '\\');
         if (length == 0 || control)
             buf_append_char(text, '?');
         else
@@ -25,12 +27,17 @@ void plain_text_append(struct buf *text, const char *data, size_t size)
         buf_append_text(text, "…");
 }
 
+void plain_text_append(struct buf *text, const char *data, size_t size)
+{
+    append(text, data, size, false);
+}
+
 void plain_text_append_quoted(struct buf *text, const char *data, size_t size)
 {
     bool quoted = size == 0 || memchr(data, ' ', size) || memchr(data, '"', size);
     if (quoted)
         buf_append_char(text, '"');
-    plain_text_append(text, data, size);
+    append(text, data, size, quoted);
     if (quoted)
         buf_append_char(text, '"');
 }

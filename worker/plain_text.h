@@ -12,7 +12,8 @@
 #define PLAIN_TEXT_BYTES_MAX 200
 
 void plain_text_append(struct buf *text, const char *data, size_t size);
-/* In quotes where it could not be told from what follows: when it is empty, or holds blanks. */
+/* In quotes where it could not be told from what follows: when it is empty, or holds blanks or
+ * quotes. Quotes and backslashes inside get a backslash before them. */
 void plain_text_append_quoted(struct buf *text, const char *data, size_t size);
 
 #endif

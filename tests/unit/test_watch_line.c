@@ -75,6 +75,14 @@ static const struct row {
                   "\"rate_limited\",\"retryable\":true,\"http_status\":429}},\"value_size\":105}",
     },
     {
+        /* no text can look like a field of its own */
+        {{AT, VALUE("{\"request_id\":\"r\\\" status=\\\"\\\\\"}")}, {{0}}},
+        SEEN "- request_id=\"r\\\" status=\\\"\\\\\"",
+        SEEN_JSON
+        "\"key\":null,\"headers\":{},\"value\":{\"request_id\":\"r\\\" status=\\\"\\\\\"},"
+        "\"value_size\":32}",
+    },
+    {
         /* a pointer, and an event in an array */
         {{AT, VALUE("{\"type\":\"s3_payload\",\"url\":\"https://s3.example/p/1?sig=x\","
                     "\"expires_in\":600}")},
