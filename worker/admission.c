@@ -355,6 +355,13 @@ void admission_free(struct admission *admission)
     free(admission);
 }
 
+void admission_refresh_metrics(struct admission *admission)
+{
+    int64_t now_us = clock_monotonic_us();
+    for (size_t i = 0; i < admission->queue_count && !admission->closing; i++)
+        admission_slots_refresh_metrics(admission->queues[i].slots, now_us);
+}
+
 unsigned admission_waiting(const struct admission *admission)
 {
     return admission->waiting;

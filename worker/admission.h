@@ -88,5 +88,7 @@ void admission_cool_down(
 void admission_set_fraction(struct admission *admission, unsigned own, unsigned all);
 
 unsigned admission_waiting(const struct admission *admission);
+/* The gauges of the limits: admission_slots.h. */
+void admission_refresh_metrics(struct admission *admission);
 
 #endif

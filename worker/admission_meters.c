@@ -40,7 +40,14 @@ static void init_families(struct admission_meters *meters, const char *environme
     }
 }
 
-void admission_meters_init(struct admission_meters *meters, const char *environment)
+static void set_limit(struct admission_meters *meters, int64_t interval_us)
+{
+    metric_set(
+        meters->limit, interval_us > 0 ? (double)CLOCK_US_PER_SECOND / (double)interval_us : 0);
+}
+
+void admission_meters_init(
+    struct admission_meters *meters, const char *environment, int64_t interval_us)
 {
     char labels[160];
     init_families(meters, environment);
@@ -69,6 +76,7 @@ void admission_meters_init(struct admission_meters *meters, const char *environm
         "Workers with requests to serve that share the limit, as Redis sees them.");
     meters->use = metrics_gauge("terra_connect_limit_use_ratio", labels,
         "Part of the limit that the fleet used in the last full ten seconds, 0 to 1.");
+    set_limit(meters, interval_us);
 }
 
 void admission_meters_set_mode(struct admission_meters *meters, enum admission_mode mode)
@@ -79,7 +87,7 @@ void admission_meters_set_mode(struct admission_meters *meters, enum admission_m
 
 void admission_meters_see(struct admission_meters *meters, const struct admission_grant *grant)
 {
-    metric_set(meters->limit, (double)CLOCK_US_PER_SECOND / (double)grant->interval_us);
+    set_limit(meters, grant->interval_us);
     metric_set(meters->overridden, (double)grant->overridden);
     metric_set(meters->paused, (double)grant->paused);
     metric_set(meters->workers, (double)grant->workers);

@@ -30,7 +30,9 @@ struct admission_meters {
     struct metric *limit, *overridden, *paused, *workers, *use;
 };
 
-void admission_meters_init(struct admission_meters *meters, const char *environment);
+/* interval_us: of the setting, which counts until Redis says otherwise; 0: no limit. */
+void admission_meters_init(
+    struct admission_meters *meters, const char *environment, int64_t interval_us);
 void admission_meters_set_mode(struct admission_meters *meters, enum admission_mode mode);
 /* What Redis said. */
 void admission_meters_see(struct admission_meters *meters, const struct admission_grant *grant);

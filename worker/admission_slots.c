@@ -29,6 +29,7 @@
 #define REDIS_TIMEOUT_US (500 * CLOCK_US_PER_MS)
 #define GATHER_US (20 * CLOCK_US_PER_MS)
 #define PROBE_US CLOCK_US_PER_SECOND
+#define LOOK_US CLOCK_US_PER_SECOND
 #define COOLDOWN_UNSAID_US CLOCK_US_PER_SECOND
 /* Calls that were under way when Terra had enough each say so; not each is a new cooldown. */
 #define COOLDOWN_SAME_US (100 * CLOCK_US_PER_MS)
@@ -461,6 +462,16 @@ void admission_slots_set_fraction(struct admission_slots *slots, unsigned own, u
             LOG_TEXT("advice", "set REDIS_URL, or run one worker"));
 }
 
+/* ---- for who looks from outside ---- */
+
+void admission_slots_refresh_metrics(struct admission_slots *slots, int64_t now_us)
+{
+    /* It is asked anyhow at the start, by on_subscribed, and while it is away. */
+    bool at_rest = slots->answered_us > 0 && !slots->away && !slots->asking;
+    if (at_rest && now_us - slots->asked_us >= LOOK_US)
+        send_question(slots, now_us, 0, 0);
+}
+
 /* ---- life cycle ---- */
 
 struct admission_slots *admission_slots_new(const struct admission_slots_options *options)
@@ -475,7 +486,7 @@ struct admission_slots *admission_slots_new(const struct admission_slots_options
         options->redis && limit_is_set(slots));
     if (options->redis)
         admission_keys_set(&slots->keys, options->key_prefix, environment->dev_id, options->share);
-    admission_meters_init(&slots->meters, environment->name);
+    admission_meters_init(&slots->meters, environment->name, slots->setting_interval_us);
     admission_meters_set_mode(
         &slots->meters, limit_is_set(slots) ? mode_of(slots) : ADMISSION_MODE_UNLIMITED);
     set_local_limit(slots);

@@ -91,5 +91,8 @@ void admission_slots_cool_down(
     struct admission_slots *slots, int64_t now_us, int64_t retry_after_us);
 /* The partitions of the request topic; all: 0 when it is not known. */
 void admission_slots_set_fraction(struct admission_slots *slots, unsigned own, unsigned all);
+/* The gauges tell what Redis said last. Where nobody has asked for a second, it is asked now, and
+ * they tell the answer when they are looked at next. */
+void admission_slots_refresh_metrics(struct admission_slots *slots, int64_t now_us);
 
 #endif

@@ -129,7 +129,9 @@ static unsigned jobs(const struct worker_part *part)
 
 static void refresh_metrics(struct worker_part *part)
 {
-    connect_flow_refresh_metrics(((struct connect_part *)part)->flow);
+    struct connect_part *connect = (struct connect_part *)part;
+    connect_flow_refresh_metrics(connect->flow);
+    admission_refresh_metrics(connect->admission);
 }
 
 /* ---- its part of the request topic, which is its part of the limit without Redis ---- */

@@ -158,6 +158,19 @@ def test_use_is_that_of_the_last_full_ten_seconds(limits):
     assert limits("show", "--environment", "default")["use_percent"] == pytest.approx(50, abs=2)
 
 
+def test_workers_at_rest_tell_of_it_too(limits):
+    """Nobody calls: the gauges are asked for, and Redis with them."""
+    assert limits.flow.worker.metric("terra_connect_admission_waiting") == 0
+    for arguments, overridden, paused, calls in ((("set", "7/s"), 1, 0, 7), (("pause",), 1, 1, 7),
+            (("resume",), 1, 0, 7), (("unset",), 0, 0, RATE)):
+        limits(*arguments)
+        for name, value in (("overridden", overridden), ("paused", paused),
+                ("calls_per_second", pytest.approx(calls, rel=0.02))):
+            gauge = f'terra_connect_limit_{name}{{environment="default"}}'
+            for worker in limits.flow.workers:
+                eventually(lambda: worker.metric(gauge) == value, message=lambda: f"{gauge} after limit {arguments}")
+
+
 def test_people_can_read_it(limits):
     done = limits.run("set", "600/m", "--for", "2h", "--environment", "other")
     lines = [line.strip() for line in done.stdout.splitlines()]

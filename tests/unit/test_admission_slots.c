@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "common/clock.h"
+#include "common/metrics.h"
 #include "common/redis_client.h"
 #include "worker/admission_lease.h"
 #include "worker/admission_slots.h"
@@ -371,6 +372,50 @@ static void test_looks_when_news_may_have_passed(void **state)
     end();
 }
 
+static double limit_told(void)
+{
+    return metric_value(
+        metrics_gauge("terra_connect_limit_calls_per_second", "environment=\"acme\"", ""));
+}
+
+/* The gauges tell what Redis said last. While nobody calls, it is who looks at them that asks. */
+static void test_looks_when_somebody_looks(void **state)
+{
+    (void)state;
+    enum { NEVER_ASKED, BUSY, AWAY, AT_REST };
+    static const struct {
+        const char *what;
+        int before;
+        int64_t after_us; /* the last question */
+        bool asks;
+    } rows[] = {
+        {"at the start, before the subscription", NEVER_ASKED, 5 * SECOND, false},
+        {"a question is out", BUSY, 5 * SECOND, false},
+        {"Redis is away", AWAY, 5 * SECOND, false},
+        {"it was asked just now", AT_REST, SECOND - 1, false},
+        {"it was not asked for a second", AT_REST, SECOND, true},
+    };
+    for (size_t row = 0; row < sizeof rows / sizeof rows[0]; row++) {
+        struct worker *worker = &workers[0];
+        begin(1, 8, 4);
+        assert_true(limit_told() == (double)SECOND / INTERVAL); /* the setting */
+        if (rows[row].before != NEVER_ASKED)
+            ask(worker);
+        if (rows[row].before == AWAY)
+            tell_gone(worker);
+        if (rows[row].before == AT_REST)
+            grant(worker, LEASE, 0, LEASE * INTERVAL);
+        questions = 0;
+        now_us += rows[row].after_us;
+        admission_slots_refresh_metrics(worker->slots, now_us);
+        admission_slots_refresh_metrics(worker->slots, now_us); /* one question at a time */
+        if (questions != rows[row].asks)
+            fail_msg("%s: %u questions", rows[row].what, questions);
+        assert_true(!rows[row].asks || worker->redis.wanted == 0);
+        end();
+    }
+}
+
 /* Slots that lie here and may not be used yet are no reason to look again before they may: run()
  * fails where the loop would not rest. */
 static void test_rests_while_slots_are_held_back(void **state)
@@ -413,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_tells_how_many_slots_were_granted),
         cmocka_unit_test(test_after_an_outage_no_slot_is_wasted),
         cmocka_unit_test(test_looks_when_news_may_have_passed),
+        cmocka_unit_test(test_looks_when_somebody_looks),
         cmocka_unit_test(test_rests_while_slots_are_held_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
