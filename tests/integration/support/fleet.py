@@ -18,8 +18,9 @@ class Fleet:
         self.topics = ledger_topics(bootstrap, partitions)
         self.workers = []
         self._start_worker = start_worker
+        # The deadline is not the matter here: a broker on a busy machine may take half a minute to come back.
         self.settings = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap, "REDIS_URL": redis.url, "TERRA_RATE_LIMIT": 0,
-            **self.topics.settings, **terra.terra_settings, **settings}
+            "REQUEST_DEADLINE": "5m", **self.topics.settings, **terra.terra_settings, **settings}
 
     def launch(self, count=1, **settings):
         """Returns the last one, which may not have joined yet."""
