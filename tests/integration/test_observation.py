@@ -10,6 +10,9 @@ LAG = 'terra_connect_consumer_lag{flow="connect"}'
 OLDEST = "terra_connect_oldest_waiting_seconds"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"
+STAGES = {"waiting": "", "terra_call": "", "publish": '{output="replies"}', "reply": ""}
+TIMED = {"at_least_once": 'terra_connect_publish_seconds_count{output="events"}',
+    "exactly_once": "terra_connect_transaction_seconds_count"}
 QUICK_STATISTICS = {"KAFKA_STATISTICS_INTERVAL_MS": 100}
 
 
@@ -43,6 +46,13 @@ def test_how_far_behind_a_worker_is(flow):
         flow.reply(place)
     wait_for_metric(flow.worker, LAG, lambda lag: lag == 0)
     assert flow.worker.metric(OLDEST) == 0
+
+
+def test_each_stage_of_a_request_is_timed(flow):
+    count = {stage: flow.worker.metric(f"terra_connect_{stage}_seconds_count{label}") for stage, label in STAGES.items()}
+    flow.outcome(flow.send({"reference_id": new_id()}))
+    for stage, label in STAGES.items():
+        wait_for_metric(flow.worker, f"terra_connect_{stage}_seconds_count{label}", lambda now: now == count[stage] + 1)
 
 
 def test_lines_about_a_request_name_it_and_its_trace(flow):
@@ -87,6 +97,7 @@ def test_how_events_are_delivered_how_far_they_lag_and_their_traces(delivery):
         flows.events_of(references[-1])
         wait_for_metric(worker, lag, lambda value: value == 0)
         assert worker.metric(f'terra_connect_events_delivery_info{{mode="{delivery}"}}') == 1
+        assert worker.metric(TIMED[delivery]) > 0
 
         flows.dead_letter(flows.send_raw(b"{not json", headers={"traceparent": PARENT}))
         assert lines_of(worker, trace_id=TRACE, message="a record becomes a dead letter")
