@@ -86,92 +86,85 @@ static json_value *decode_fact(
 
 /* ---- finding ---- */
 
-/* False: look at the next id. */
-static bool take_value(
-    struct link_memory_ticket *ticket, enum link_match match, const char *data, size_t size)
+/* The most telling id is looked at first; what it told stays. */
+static void take_value(
+    struct link_memory_ticket *ticket, enum link_match kind, const char *data, size_t size)
 {
+    if (ticket->tree)
+        return;
     ticket->tree = decode_fact(data, size, &ticket->fact, ticket->log);
-    if (!ticket->tree)
-        return false;
-    ticket->match = match;
-    return true;
+    if (ticket->tree)
+        ticket->match = kind;
 }
 
 static void tell(struct link_memory_ticket *ticket)
 {
+    struct link_memory *memory = ticket->memory;
+    bool is_unavailable = ticket->failed && !ticket->tree;
+    metric_add(is_unavailable ? memory->unavailable_total : memory->asked_total[ticket->match], 1);
     ticket->on_found(ticket, ticket->tree ? &ticket->fact : NULL, ticket->match);
 }
 
+/* Redis answers in the order in which it is asked. */
 static void on_answer(struct redis_command *command, const struct redis_answer *answer)
 {
     struct link_memory_ticket *ticket = command->context;
-    struct link_memory *memory = ticket->memory;
+    if (answer->outcome == REDIS_ANSWERED && answer->kind == REDIS_TEXT)
+        take_value(
+            ticket, (enum link_match)(command - ticket->commands), answer->text, answer->text_size);
     if (answer->outcome != REDIS_ANSWERED) {
         static struct log_limit limit;
-        metric_add(memory->unavailable_total, 1);
+        ticket->failed = true;
         log_limited(&limit, 10000, LOG_LEVEL_WARN, "link_memory",
             "Redis did not answer; events do not say which request they belong to until it does",
             LOG_CONTEXT(ticket->log),
             LOG_TEXT("reason", answer->outcome == REDIS_ERROR ? answer->text : "unavailable"));
+    }
+    if (--ticket->unanswered == 0)
         tell(ticket);
-        return;
-    }
-    size_t count = answer->kind == REDIS_ARRAY ? (size_t)answer->integer : 0;
-    for (size_t i = 0; i < ticket->asked_count && i < count; i++) {
-        struct redis_answer item = redis_answer_item(answer, i);
-        if (item.kind == REDIS_TEXT &&
-            take_value(ticket, ticket->asked[i], item.text, item.text_size))
-            break;
-    }
-    metric_add(memory->asked_total[ticket->match], 1);
-    tell(ticket);
 }
 
 static void on_local_answer(struct deferred *item)
 {
-    struct link_memory_ticket *ticket = item->context;
-    metric_add(ticket->memory->asked_total[ticket->match], 1);
-    tell(ticket);
+    tell(item->context);
 }
 
-static void find_locally(struct link_memory_ticket *ticket, char keys[LINK_MATCH_COUNT][KEY_SIZE])
+static void ask_for(struct link_memory_ticket *ticket, enum link_match kind, const char *id)
 {
     struct link_memory *memory = ticket->memory;
-    for (size_t i = 0; memory->local && i < ticket->asked_count; i++) {
+    char key[KEY_SIZE];
+    make_key(memory, kind, id, key);
+    if (memory->local) {
         size_t size = 0;
-        const char *value = expiring_table_find(memory->local, keys[i], &size);
-        if (value && take_value(ticket, ticket->asked[i], value, size))
-            break;
+        const char *value = expiring_table_find(memory->local, key, &size);
+        if (value)
+            take_value(ticket, kind, value, size);
+        return;
     }
-    ticket->deferred = (struct deferred){.run = on_local_answer, .context = ticket};
-    deferred_queue_add(&memory->deferred, &ticket->deferred);
+    ticket->unanswered++;
+    ticket->commands[kind] = (struct redis_command){.on_answer = on_answer, .context = ticket};
+    redis_client_send(memory->options.redis, &ticket->commands[kind], REDIS_TIMEOUT_US, 2,
+        (const char *const[]){"GET", key}, NULL);
 }
 
+/* A GET for each id, since their keys need not lie together in a cluster; the client sends what is
+ * asked for in one turn in one write. */
 void link_memory_find(struct link_memory *memory, struct link_memory_ticket *ticket,
     const char *session_id, const char *user_id, const char *reference_id)
 {
     const char *const ids[LINK_MATCH_COUNT] = {NULL, session_id, user_id, reference_id};
-    char keys[LINK_MATCH_COUNT][KEY_SIZE];
-    const char *arguments[LINK_MATCH_COUNT + 1] = {"MGET"};
     link_memory_ticket_release(ticket);
     ticket->memory = memory;
     ticket->match = LINK_MATCH_NONE;
-    ticket->asked_count = 0;
-    for (enum link_match kind = LINK_MATCH_SESSION; kind < LINK_MATCH_COUNT; kind++) {
-        if (text_empty(ids[kind]))
-            continue;
-        size_t place = ticket->asked_count++;
-        ticket->asked[place] = kind;
-        make_key(memory, kind, ids[kind], keys[place]);
-        arguments[place + 1] = keys[place];
-    }
-    if (memory->local || ticket->asked_count == 0) {
-        find_locally(ticket, keys);
+    ticket->unanswered = 0;
+    ticket->failed = false;
+    for (enum link_match kind = LINK_MATCH_SESSION; kind < LINK_MATCH_COUNT; kind++)
+        if (!text_empty(ids[kind]))
+            ask_for(ticket, kind, ids[kind]);
+    if (ticket->unanswered > 0)
         return;
-    }
-    ticket->command = (struct redis_command){.on_answer = on_answer, .context = ticket};
-    redis_client_send(memory->options.redis, &ticket->command, REDIS_TIMEOUT_US,
-        ticket->asked_count + 1, arguments, NULL);
+    ticket->deferred = (struct deferred){.run = on_local_answer, .context = ticket};
+    deferred_queue_add(&memory->deferred, &ticket->deferred);
 }
 
 void link_memory_ticket_release(struct link_memory_ticket *ticket)

@@ -8,8 +8,7 @@
  *
  * In Redis, so that any worker may find what any worker noted; in this process, with a ceiling,
  * where no Redis is configured. No link is kept, and ids stand in keys as digests only; the values
- * hold the request id, reference id, environment and provider. Asking is one MGET, and the client
- * speaks to one Redis: over the slots of a Redis Cluster that command would be refused.
+ * hold the request id, reference id, environment and provider.
  *
  * Redis away is not an error: nothing is found, and notes are lost (redis_notes.h); both counted.
  * What cannot be read counts as nothing.
@@ -63,10 +62,10 @@ struct link_memory_ticket {
 
     /* private */
     struct link_memory *memory;
-    struct redis_command command;
+    struct redis_command commands[LINK_MATCH_COUNT]; /* by the id */
+    unsigned unanswered;
+    bool failed; /* one of them */
     struct deferred deferred;
-    enum link_match asked[LINK_MATCH_COUNT]; /* by which ids, in order */
-    size_t asked_count;
     json_value *tree; /* what fact points into */
     struct link_fact fact;
     enum link_match match;
