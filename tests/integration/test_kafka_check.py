@@ -6,7 +6,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource
 from support.check import check
 from support.guarded_kafka import login, plain_users
 from support.sandbox import Sandbox
-from support.topics import TopicWriter, connect_topics, create_topics, end_offsets, event_topics
+from support.topics import TopicWriter, connect_topics, create_topics, event_topics
 
 DAY_MS = 24 * 3600 * 1000
 
@@ -38,11 +38,6 @@ def sandbox_terra():
     sandbox = Sandbox(["--no-kafka"])
     yield sandbox.terra_settings
     sandbox.stop()
-
-
-def create(guarded, names, **options):
-    create_topics(guarded.bootstrap, names, **options)
-    end_offsets(guarded.bootstrap, names[-1])  # a new topic may not be seen at once
 
 
 def event_check(settings, *arguments):
@@ -78,7 +73,7 @@ def test_missing_topics_are_told_and_made_as_they_should_be(guarded, settings, s
 
 
 def test_a_connections_topic_that_is_not_compacted_is_refused(guarded, settings):
-    create(guarded, [settings["CONNECTIONS_TOPIC"]])
+    create_topics(guarded.bootstrap, [settings["CONNECTIONS_TOPIC"]])
     found = event_check(settings, "--create-topics")
     assert found.returncode == 1
     (fault,) = found.failures
@@ -91,8 +86,8 @@ def test_settings_that_differ_are_warnings_with_the_value_to_set(guarded, settin
     """The broker's own defaults: seven days, the sender's clock, tombstones kept for one day."""
     plain = [settings[f"{name}_TOPIC"] for name in ("CONNECT_REQUESTS", "CONNECT_REPLIES", "CONNECT_OUTCOMES",
         "RAW_EVENTS", "AUTH_EVENTS", "DEAD_LETTERS")]
-    create(guarded, plain)
-    create(guarded, [settings["CONNECTIONS_TOPIC"]], config={"cleanup.policy": "compact"})
+    create_topics(guarded.bootstrap, plain)
+    create_topics(guarded.bootstrap, [settings["CONNECTIONS_TOPIC"]], config={"cleanup.policy": "compact"})
     found = check({**settings, **sandbox_terra})
     assert not found.failures
     advice = {(item["subject"].removeprefix("topic "), item["advice"].rpartition(" ")[2])
@@ -122,7 +117,7 @@ def test_tls_with_a_broker_that_has_none(settings):
 
 
 def test_what_is_denied_is_told_with_the_commands_that_permit_it(guarded, settings):
-    create(guarded, [settings["CONNECTIONS_TOPIC"]], config={"cleanup.policy": "compact"})
+    create_topics(guarded.bootstrap, [settings["CONNECTIONS_TOPIC"]], config={"cleanup.policy": "compact"})
     found = event_check({**settings, **as_guest(guarded)})
     assert found.returncode == 1
     denied = {item["subject"] for item in found.failures}

@@ -10,6 +10,8 @@ from confluent_kafka import (
     OFFSET_BEGINNING, TIMESTAMP_NOT_AVAILABLE, Consumer, KafkaError, KafkaException, Producer, TopicPartition)
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from local_process import eventually
+
 READ_BATCH = 500
 # Brokers come and go in these tests; the library's word on each of that is of no interest.
 LOG_LEVEL = 2
@@ -123,11 +125,12 @@ def latest_by_key(records):
 
 
 def create_topics(bootstrap, names, partitions=4, config=None):
-    """On a real broker; the mock cluster has no such call."""
+    """On a real broker; the mock cluster has no such call. Whoever asks for them afterwards sees them."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": LOG_LEVEL})
     wanted = [NewTopic(name, partitions, 1, config=config or {}) for name in names]
     for done in admin.create_topics(wanted, operation_timeout=30).values():
         done.result(30)
+    eventually(lambda: set(names) <= set(admin.list_topics(timeout=15).topics), 30, f"{names} to be seen")
 
 
 def committed_offsets(bootstrap, group, topic):
@@ -135,7 +138,7 @@ def committed_offsets(bootstrap, group, topic):
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": group, "log_level": LOG_LEVEL})
     try:
         wanted = [TopicPartition(topic, partition) for partition in _partitions(consumer, topic)]
-        return {at.partition: at.offset for at in consumer.committed(wanted, timeout=15) if at.offset >= 0}
+        return {at.partition: at.offset for at in consumer.committed(wanted, timeout=60) if at.offset >= 0}
     finally:
         consumer.close()
 
