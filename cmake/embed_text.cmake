@@ -9,10 +9,10 @@ function(embed_text target file symbol)
     string(REPLACE "\\" "\\\\" text "${text}")
     string(REPLACE "\"" "\\\"" text "${text}")
     string(REPLACE "\n" "\\n\"\n    \"" text "${text}")
-    set(content "/* Made from ${file} by the build. */\n"
-        "static const char ${symbol}_text[] =\n    \"${text}\"\;\n"
-        "static const char ${symbol}_sha1[] = \"${sha1}\"\;\n")
-    string(CONCAT content ${content})
+    # In one go and in quotes: a list would lose the text's own semicolons, and with them fit the SHA-1 no more.
+    string(CONCAT content "/* Made from ${file} by the build. */\n"
+        "static const char ${symbol}_text[] =\n    \"${text}\";\n"
+        "static const char ${symbol}_sha1[] = \"${sha1}\";\n")
     file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${symbol}.h CONTENT "${content}" @ONLY)
     target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
 endfunction()

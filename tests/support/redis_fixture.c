@@ -212,3 +212,14 @@ void redis_probe_run(struct redis_probe *probe, struct redis_fixture *fixture, c
     redis_probe_send(probe, text);
     redis_probe_wait(probe);
 }
+
+unsigned long redis_fixture_calls(struct redis_fixture *fixture, const char *command)
+{
+    struct redis_probe probe;
+    char start[64];
+    snprintf(start, sizeof start, "cmdstat_%s:calls=", command);
+    redis_probe_run(&probe, fixture, "INFO commandstats");
+    assert_true(probe.text_size < sizeof probe.text);
+    const char *found = strstr(probe.text, start);
+    return found ? strtoul(found + strlen(start), NULL, 10) : 0;
+}

@@ -67,4 +67,7 @@ void redis_probe_wait(struct redis_probe *probe);
 /* One command from start to end. */
 void redis_probe_run(struct redis_probe *probe, struct redis_fixture *fixture, const char *text);
 
+/* How often the server has run the command ("eval"), by whomever, since CONFIG RESETSTAT. */
+unsigned long redis_fixture_calls(struct redis_fixture *fixture, const char *command);
+
 #endif

@@ -104,6 +104,7 @@ static void begin(const char *rate, int64_t burst)
         redis_subscriber_new(&fixture.loop, &options, &subscriber, error, sizeof error), RESULT_OK);
     redis_fixture_wait_connected(&fixture);
     redis_probe_run(&probe, &fixture, "FLUSHALL");
+    redis_probe_run(&probe, &fixture, "CONFIG RESETSTAT");
     environment = (struct environment){.name = environment_name, .dev_id = dev_id, .burst = burst};
     assert_true(rate_parse(rate, &environment.rate));
     memset(workers, 0, sizeof workers);
@@ -246,6 +247,9 @@ static void test_workers_share_one_limit(void **state)
         assert_true(took_us <= ideal_us * 102 / 100 + 150 * MS);
         assert_true(busiest_second() <= rows[row].calls + rows[row].burst);
         assert_true(redis_calls() <= rows[row].calls_per_grant_max * turns + 2 * rows[row].workers);
+        /* The whole script goes to a server that does not know it yet, and then no more. */
+        assert_true(redis_fixture_calls(&fixture, "evalsha") > 0);
+        assert_in_range(redis_fixture_calls(&fixture, "eval"), 0, rows[row].workers);
         for (int i = 0; i < rows[row].workers; i++)
             assert_in_range(workers[i].turns, wanted / (unsigned)rows[row].workers / 2,
                 wanted / (unsigned)rows[row].workers * 2 + 1);

@@ -413,7 +413,10 @@ static void test_a_forgotten_script_is_sent_again(void **state)
     begin_redis();
     keep_first("r1", "https://a.example/1", 0);
     redis_probe_run(&probe, &fixture, "SCRIPT FLUSH");
+    redis_probe_run(&probe, &fixture, "CONFIG RESETSTAT");
     keep_first("r2", "https://a.example/2", 0);
+    keep_first("r3", "https://a.example/3", 0);
+    assert_int_equal(redis_fixture_calls(&fixture, "eval"), 1);
     assert_kept("r2", "https://a.example/2");
     end();
 }
